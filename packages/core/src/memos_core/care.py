@@ -1,0 +1,171 @@
+"""Looking after a store: measure it, check it, make its index anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memos_core.core import BLOBS, CATALOG, INDEX, SYSTEM, Core
+from memos_core.embed import EmbedderSpec, open_embedder
+from memos_core.errors import BackendError
+from memos_core.protocols import Embedder
+from memos_core.reader.keys import keys_of
+
+EMBED_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What a store holds and takes. Sizes are in bytes."""
+
+    cubes: int
+    memories: int
+    versions: int
+    sources: int
+    owed: int  # changes that the vector index has not been told
+    embedder: str | None
+    dimensions: int | None
+    catalog_size: int
+    index_size: int
+    blobs_size: int
+    resident_cubes: int
+    resident_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that a check-up found. `remedy` is empty where all is well."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkup:
+    """The findings of a check-up."""
+
+    findings: Sequence[Finding]
+
+    @property
+    def ok(self) -> bool:
+        return all(finding.ok for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reindexed:
+    """What a reindex did."""
+
+    embedded: int  # memories that got new vectors
+    indexed: int  # memories that the index was told
+    embedder: str
+
+
+def measured(core: Core) -> Stats:
+    """Return what the store holds and takes."""
+    core.recaller.write_uses()
+    with core.catalog.read() as view:
+        counts, record = view.counts(), view.embedder_record()
+    return Stats(
+        cubes=counts["cubes"],
+        memories=counts["memories"],
+        versions=counts["versions"],
+        sources=counts["sources"],
+        owed=counts["outbox"],
+        embedder=record.identity if record else None,
+        dimensions=record.dimensions if record else None,
+        catalog_size=sum(_size(path) for path in core.folder.glob(f"{CATALOG}*")),
+        index_size=_size(core.folder / INDEX),
+        blobs_size=_size(core.folder / BLOBS),
+        resident_cubes=core.residents.count(),
+        resident_size=core.residents.size(),
+    )
+
+
+def checkup(core: Core) -> Checkup:
+    """Check the catalog, the keys, the blobs and the index against each other."""
+    return Checkup(findings=[_catalog(core), _keys(core), _blobs(core), _index(core)])
+
+
+def _catalog(core: Core) -> Finding:
+    with core.catalog.read() as view:
+        found = view.check_integrity()
+    return Finding(
+        check="catalog",
+        ok=found == "ok",
+        detail="SQLite finds it sound" if found == "ok" else found,
+        remedy="" if found == "ok" else "restore the folder from a backup",
+    )
+
+
+def _keys(core: Core) -> Finding:
+    with core.catalog.read() as view:
+        record = view.embedder_record()
+        lacking = view.count_without_keys(record.identity) if record else 0
+    detail = f"{lacking} memories lack vectors" if lacking else "every memory has its vectors"
+    return Finding(check="keys", ok=not lacking, detail=detail, remedy="run reindex" if lacking else "")
+
+
+def _blobs(core: Core) -> Finding:
+    damaged = list(core.blobs.damaged())
+    detail = f"damaged: {', '.join(damaged)}" if damaged else "every blob matches its name"
+    remedy = "restore them from a backup; what is derived is made anew" if damaged else ""
+    return Finding(check="blobs", ok=not damaged, detail=detail, remedy=remedy)
+
+
+def _index(core: Core) -> Finding:
+    with core.catalog.read() as view:
+        memories, owed = view.counts()["memories"], view.counts()["outbox"]
+    if owed == memories:
+        return Finding(check="index", ok=True, detail=f"{owed} changes owed, as in a store just begun")
+    try:
+        found = core.index().count()
+    except BackendError as exc:
+        return Finding(
+            check="index", ok=False, detail=str(exc), remedy="recall goes on without it; run reindex"
+        )
+    ok = abs(found - memories) <= owed
+    detail = f"{found} of {memories} memories, {owed} changes owed"
+    return Finding(check="index", ok=ok, detail=detail, remedy="" if ok else "run reindex")
+
+
+def reindexed(core: Core, *, embedder: EmbedderSpec, progress: Callable[[int, int], None]) -> Reindexed:
+    """Give every memory its vectors, change over, and tell a new index everything."""
+    chosen = core.embedder() if embedder is None else open_embedder(embedder)
+    embedded = 0
+    while True:
+        embedded += _embed_lacking(core, chosen, progress)
+        if core.changed_over(chosen, embedder):
+            break  # nothing was written between the last batch and the change
+    core.renew_index()
+    indexed = 0
+    with core.catalog.read() as view:
+        of = view.counts()["outbox"]
+    while paid := core.indexer.pay():
+        indexed += paid
+        progress(indexed, of)
+    return Reindexed(embedded=embedded, indexed=indexed, embedder=chosen.identity)
+
+
+def _embed_lacking(core: Core, embedder: Embedder, progress: Callable[[int, int], None]) -> int:
+    """Write the vectors that memories lack by this embedder, batch by batch; return how many."""
+    done = 0
+    while True:
+        with core.catalog.read() as view:
+            of = done + view.count_without_keys(embedder.identity)
+            batch = view.without_keys(embedder.identity, limit=EMBED_BATCH)
+        if not batch:
+            return done
+        keys = keys_of([draft for _, draft in batch], embedder)
+        with core.catalog.write(SYSTEM) as tx:
+            tx.add_vectors({seq: key for (seq, _), key in zip(batch, keys, strict=True)})
+        done += len(batch)
+        progress(done, of)
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())

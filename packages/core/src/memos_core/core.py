@@ -1,0 +1,201 @@
+"""The composition root: which catalog, index, embedder and caches one open folder is made of."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from memos_core.cube import CubeHeader, Principal
+from memos_core.embed import CachingEmbedder, EmbedderSpec, open_embedder
+from memos_core.errors import BackendError, Closed, FormatError, MigrationNeeded
+from memos_core.governance import Right
+from memos_core.operator.indexer import Indexer
+from memos_core.operator.recall import Recaller
+from memos_core.operator.residents import Residents
+from memos_core.protocols import Embedder, TextIndex
+from memos_core.reader.intake import Intake
+from memos_core.vault.blobs import Blobs
+from memos_core.vault.catalog import Catalog
+from memos_core.vault.lock import FolderLock
+from memos_core.vault.settings import EmbedderRecord
+from memos_core.vault.view import View
+
+CATALOG, INDEX, BLOBS = "catalog.db", "milvus.db", "blobs"
+DEFAULT_EMBEDDER = "minilm-int8"
+SYSTEM = Principal("memos")  # who the store itself acts as; it owns no cube
+
+
+class Core:
+    """Everything behind the handles of one open folder. It is made once and closed once.
+
+    `index` is a Milvus server's URI, an open TextIndex, or None for Milvus Lite in the folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        embedder: EmbedderSpec,
+        index: str | TextIndex | None,
+        resident_bytes: int,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.folder = _prepared(folder)
+        self._closed = False
+        self._opening = threading.RLock()
+        self._embedder: CachingEmbedder | None = None
+        self._index: TextIndex | None = None
+        self._index_spec = index
+        self._lock = FolderLock(folder)
+        try:
+            self.catalog = Catalog(folder / CATALOG, clock=clock)
+            self._wanted = self._chosen(embedder)
+            self.blobs = Blobs(folder / BLOBS)
+        except BaseException:
+            self._lock.release()
+            raise
+        self.residents = Residents(budget=resident_bytes)
+        self.indexer = Indexer(self.catalog, index=self.index, model=lambda: self.embedder().identity)
+        self.intake = Intake(self.catalog, embedder=self.embedder)
+        self.recaller = Recaller(
+            self.catalog,
+            embedder=self.embedder,
+            residents=self.residents,
+            index=self.index,
+            indexer=self.indexer,
+        )
+
+    def check_open(self) -> None:
+        """Raise Closed after `close`."""
+        if self._closed:
+            raise Closed
+
+    def close(self) -> None:
+        """Write down what was counted, stop the background thread, release the folder."""
+        with self._opening:
+            if self._closed:
+                return
+            self.indexer.close()
+            self.recaller.write_uses()
+            self._closed = True
+            if self._index is not None:
+                self._index.close()
+            self.catalog.close()
+            self._lock.release()
+
+    @contextmanager
+    def reading(self, principal: Principal, cube_id: str) -> Generator[tuple[View, CubeHeader]]:
+        """Open a snapshot of the catalog and enter a cube for reading."""
+        self.check_open()
+        with self.catalog.read() as view:
+            yield view, view.enter(cube_id, principal, Right.READ)
+
+    # --- what is opened when it is needed ----------------------------------------------------
+
+    def embedder(self) -> Embedder:
+        """Return the store's embedder; the first call loads it.
+
+        Raises MigrationNeeded where the store's vectors were made by another one.
+        """
+        self.check_open()
+        with self._opening:
+            if self._embedder is None:
+                self._embedder = CachingEmbedder(self._checked(open_embedder(self._wanted)))
+            return self._embedder
+
+    def changed_over(self, embedder: Embedder, spec: EmbedderSpec) -> bool:
+        """Make this the store's embedder, if every memory has vectors by it; return whether.
+
+        The index is owed everything from then on, and nothing stays resident.
+        """
+        record = EmbedderRecord(
+            identity=embedder.identity,
+            dimensions=embedder.dimensions,
+            spec=spec if isinstance(spec, str) else None,
+        )
+        with self._opening, self.catalog.write(SYSTEM) as tx:
+            if tx.count_without_keys(embedder.identity):
+                return False
+            tx.switch_embedder(record)
+            self._wanted, self._embedder = spec, CachingEmbedder(embedder)
+        self.residents.clear()
+        return True
+
+    def index(self) -> TextIndex:
+        """Return the vector index; the first call opens it (Milvus Lite: two seconds)."""
+        self.check_open()
+        embedder = self.embedder()
+        with self._opening:
+            if self._index is None:
+                self._index = self._open_index(embedder)
+            return self._index
+
+    def renew_index(self) -> None:
+        """Close the index and, where it is this folder's own, delete it; the next use opens an empty one."""
+        with self._opening:
+            if self._index is not None:
+                self._index.close()
+                self._index = None
+            if self._index_spec is None:
+                shutil.rmtree(self.folder / INDEX, ignore_errors=True)
+
+    def _open_index(self, embedder: Embedder) -> TextIndex:
+        from memos_core.tiers.text.milvus import MilvusIndex  # noqa: PLC0415 - brings pymilvus, 1.7 s
+
+        if self._index_spec is not None and not isinstance(self._index_spec, str):
+            return self._index_spec
+        return MilvusIndex(
+            self._index_spec or str(self.folder / INDEX),
+            embedder_identity=embedder.identity,
+            dimensions=embedder.dimensions,
+        )
+
+    # --- which embedder this store is made with ----------------------------------------------
+
+    def recorded_embedder(self) -> EmbedderRecord | None:
+        """Return what made the store's vectors; None in a store that has none yet."""
+        with self.catalog.read() as view:
+            return view.embedder_record()
+
+    def _chosen(self, given: EmbedderSpec) -> EmbedderSpec:
+        """Return the embedder to open: the given one, else the one that the store was made with."""
+        record = self.recorded_embedder()
+        if given is not None or record is None:
+            return given or DEFAULT_EMBEDDER
+        if record.spec is None:
+            raise MigrationNeeded(
+                f"this store was made with the embedder {record.identity!r}, which only you can make: "
+                f"pass it as MemOS.open(..., embedder=...)",
+                found=record.identity,
+                wanted="",
+            )
+        return record.spec
+
+    def _checked(self, embedder: Embedder) -> Embedder:
+        """Return the embedder if the store's vectors are its own; a new store makes it its own."""
+        record = self.recorded_embedder()
+        if record is None:
+            self.changed_over(embedder, self._wanted)
+        elif record.identity != embedder.identity:
+            raise MigrationNeeded(
+                f"this store's vectors are of {record.identity!r}, not of {embedder.identity!r}: open it "
+                f"without `embedder=` and call reindex(embedder=...), or run `memos reindex --embedder ...`",
+                found=record.identity,
+                wanted=embedder.identity,
+            )
+        return embedder
+
+
+def _prepared(folder: Path) -> Path:
+    """Make the folder, or see that it is empty or ours."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise BackendError(f"{folder} cannot be made ({exc.strerror}): choose another folder") from exc
+    if not (folder / CATALOG).exists() and any(folder.iterdir()):
+        raise FormatError(f"{folder} holds other files and no MemOS store: choose an empty or a new folder")
+    return folder

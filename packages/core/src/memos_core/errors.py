@@ -1,0 +1,104 @@
+"""What can go wrong, as types that carry facts and name the remedy.
+
+::
+
+    MemOSError
+    ├── NotFound              no such memory or cube, or not for you: the two look alike on purpose
+    ├── Conflict              somebody else revised it first (`expected`, `found`)
+    ├── IllegalTransition     the life cycle has no such step
+    ├── Forbidden             you may see it, you may not do this to it
+    ├── InvalidInput          the argument cannot be accepted as it is (also a ValueError)
+    ├── MigrationNeeded       this store was written by another schema or embedder
+    ├── FormatError           these bytes are not what they claim to be
+    ├── Locked                another process holds this folder
+    ├── Closed                this handle was closed
+    └── BackendError          something beneath us failed
+        └── BackendUnavailable    ... and may work again later: the only error that is ever retried
+"""
+
+from __future__ import annotations
+
+
+class MemOSError(Exception):
+    """The root of everything this library raises on purpose."""
+
+
+class NotFound(MemOSError):
+    """There is no such thing, or you may not know that there is."""
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(f"no {what} {name!r}")
+        self.what, self.name = what, name
+
+
+class Conflict(MemOSError):
+    """The memory is not at the version that the caller had read."""
+
+    def __init__(self, memory_id: str, *, expected: int, found: int) -> None:
+        super().__init__(
+            f"memory {memory_id!r} is at version {found}, not {expected}: "
+            f"read it again, decide again, and revise with expected={found}"
+        )
+        self.memory_id, self.expected, self.found = memory_id, expected, found
+
+
+class IllegalTransition(MemOSError):
+    """The life cycle has no step from this state by this verb."""
+
+    def __init__(self, memory_id: str, *, state: str, verb: str) -> None:
+        super().__init__(f"memory {memory_id!r} is {state}: it cannot {verb}")
+        self.memory_id, self.state, self.verb = memory_id, state, verb
+
+
+class Forbidden(MemOSError):
+    """The principal may see the thing and may not do this to it."""
+
+    def __init__(self, principal: str, *, verb: str, what: str) -> None:
+        super().__init__(f"{principal!r} may not {verb} {what}")
+        self.principal, self.verb, self.what = principal, verb, what
+
+
+class InvalidInput(MemOSError, ValueError):
+    """An argument that cannot be accepted; the message says what would be."""
+
+
+class MigrationNeeded(MemOSError):
+    """The store was written by another schema, or with another embedder."""
+
+    def __init__(self, message: str, *, found: str, wanted: str) -> None:
+        super().__init__(message)
+        self.found, self.wanted = found, wanted
+
+
+class FormatError(MemOSError):
+    """Bytes that are not what they claim to be; `line` where there is one (from 1)."""
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class Locked(MemOSError):
+    """Another process holds this folder."""
+
+    def __init__(self, folder: str, *, holder: str = "another process") -> None:
+        super().__init__(
+            f"{folder} is in use by {holder}: close it there, give this process a folder of its own, "
+            f"or share one MemOS handle between the agents of one process"
+        )
+        self.folder, self.holder = folder, holder
+
+
+class Closed(MemOSError):
+    """The handle was closed; open the folder again."""
+
+    def __init__(self) -> None:
+        super().__init__("this MemOS is closed: open the folder again with MemOS.open(...)")
+
+
+class BackendError(MemOSError):
+    """Something beneath us failed; the cause is chained."""
+
+
+class BackendUnavailable(BackendError):
+    """Something beneath us does not answer now and may answer later."""

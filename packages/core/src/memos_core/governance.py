@@ -1,0 +1,33 @@
+"""Who may do what to which cube. Deny by default; what you may not see does not exist for you."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+
+from memos_core.cube import CubeHeader, Principal
+from memos_core.errors import NotFound
+
+
+class Right(StrEnum):
+    """What a verb needs to hold on a cube."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+def rights(principal: Principal, cube: CubeHeader) -> frozenset[Right]:
+    """Return what the principal may do to the cube: everything if it owns it, else nothing."""
+    return frozenset(Right) if principal.name == cube.owner else frozenset()
+
+
+def check(principal: Principal, cube: CubeHeader, right: Right) -> None:
+    """Raise NotFound unless the principal holds the right."""
+    if right not in rights(principal, cube):
+        raise NotFound("cube", cube.id)
+
+
+def cube_key(cube_id: str) -> str:
+    """Return the name under which indexes know a cube: 32 hexadecimal digits, nothing user-written."""
+    return hashlib.sha256(cube_id.encode()).hexdigest()[:32]

@@ -1,0 +1,267 @@
+"""The handle on one cube: remember, recall, revise, forget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from memos_core.cube import CubeHeader, Principal
+from memos_core.errors import InvalidInput
+from memos_core.memory import (
+    Erasure,
+    Link,
+    Memory,
+    Message,
+    Relation,
+    Revision,
+    Source,
+    Visibility,
+    checked_name,
+    checked_tags,
+    checked_text,
+    checked_time,
+    checked_ttl,
+)
+from memos_core.operator.recall import Ask
+from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query
+from memos_core.reader.drafts import said, statement_digest
+from memos_core.vault.draft import Draft
+
+if TYPE_CHECKING:
+    from memos_core.core import Core
+
+
+class MemCube:
+    """A named container of memories, as one principal sees it. Made by `MemOS.cube`.
+
+    Every verb is one transaction and safe to call from any thread. A memory or a cube that the
+    principal may not see raises NotFound, like one that does not exist.
+    """
+
+    def __init__(self, core: Core, header: CubeHeader, principal: Principal) -> None:
+        self._core, self._id, self._principal = core, header.id, principal
+        self._header = header
+
+    def __repr__(self) -> str:
+        return f"MemCube({self.name!r}, owner={self.owner!r})"
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    @property
+    def name(self) -> str:
+        return self._header.name
+
+    @property
+    def owner(self) -> str:
+        return self._header.owner
+
+    # --- write -------------------------------------------------------------------------------
+
+    def remember(
+        self,
+        text: str,
+        *,
+        kind: str = "fact",
+        tags: Iterable[str] = (),
+        at: datetime | None = None,
+        ttl: timedelta | None = None,
+        visibility: Visibility | str = Visibility.PRIVATE,
+        sensitivity: int = 0,
+        priority: int = 0,
+    ) -> Memory:
+        """Keep a statement; return the memory.
+
+        A statement that the cube has already (equal text, kind and `at`) is not kept twice: it gets
+        one more source, and the tags it lacked. `at` is when it happened; `ttl` is how long it may
+        be known; `sensitivity` is 0 to 9, `priority` -9 to 9.
+        """
+        self._core.check_open()
+        ttl = checked_ttl(ttl)
+        text, kind = checked_text(text), checked_name(kind, what="kind")
+        at = checked_time(at, what="at")
+        draft = Draft(
+            text=text,
+            digest=statement_digest(text, kind=kind, at=at),
+            kind=kind,
+            tags=checked_tags(tags),
+            event_at=at,
+            expires_at=self._core.catalog.clock() + ttl if ttl else None,
+            visibility=_visibility(visibility),
+            sensitivity=_within(sensitivity, 0, 9, what="sensitivity"),
+            priority=_within(priority, -9, 9, what="priority"),
+        )
+        memory = self._core.intake.state(self._principal, self._id, draft)
+        self._core.indexer.poke()
+        return memory
+
+    def ingest(self, messages: Iterable[Message], *, session: str | None = None) -> Sequence[Memory]:
+        """Keep messages verbatim, in one transaction; return one memory a message, in order.
+
+        A message sent again (equal id; or equal speaker, text and time, in the same session) is the
+        same memory. One whose text changed under the same id becomes the next version.
+        """
+        self._core.check_open()
+        drafts = said(messages, session=session)
+        if not drafts:
+            return []
+        memories = self._core.intake.say(self._principal, self._id, drafts)
+        self._core.indexer.poke()
+        return memories
+
+    def revise(
+        self,
+        memory_id: str,
+        text: str,
+        *,
+        expected: int | None = None,
+        kind: str | None = None,
+        tags: Iterable[str] | None = None,
+        at: datetime | None = None,
+    ) -> Memory:
+        """Write the next version of a memory; return it. Earlier versions stay in its history.
+
+        `expected` is the version that you read: if somebody was faster, Conflict tells both.
+        `kind`, `tags` and `at` are kept unless given.
+        """
+        self._core.check_open()
+        changes: dict[str, Any] = {}
+        if kind is not None:
+            changes["kind"] = checked_name(kind, what="kind")
+        if tags is not None:
+            changes["tags"] = list(checked_tags(tags))
+        if at is not None:
+            changes["event_at"] = checked_time(at, what="at")
+        memory = self._core.intake.revise(
+            self._principal,
+            self._id,
+            checked_name(memory_id, what="memory id"),
+            text=checked_text(text),
+            expected=expected,
+            changes=changes,
+        )
+        self._core.indexer.poke()
+        return memory
+
+    def forget(self, memory_id: str) -> Erasure:
+        """Erase a memory with its versions, sources and keys; return the receipt."""
+        self._core.check_open()
+        with self._core.catalog.write(self._principal) as tx:
+            cube = tx.open(self._id)
+            erasure = tx.erase(cube, checked_name(memory_id, what="memory id"))
+        self._core.indexer.poke()
+        return erasure
+
+    def link(self, source: str, relation: Relation | str, target: str) -> Link:
+        """Write the edge `source` RELATION `target` between two memories; return it.
+
+        What a memory "supersedes" never ranks above it again.
+        """
+        self._core.check_open()
+        if source == target:
+            raise InvalidInput("a memory cannot be linked to itself")
+        with self._core.catalog.write(self._principal) as tx:
+            return tx.link(tx.open(self._id), source, _relation(relation), target)
+
+    # --- read --------------------------------------------------------------------------------
+
+    def recall(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        budget: int | None = None,
+        where: Where | None = None,
+        session: str | None = None,
+    ) -> Recall:
+        """Return the (at most) `k` memories that answer the query best, best first.
+
+        With a `budget`, they are chosen to say most within so many tokens, and turns beside them
+        that make them readable come along, marked as context. `session` looks at one session only.
+        An empty cube gives an empty Recall; a back end that fails raises.
+        """
+        self._core.check_open()
+        where = _in_session(where or Where(), session)
+        ask = Ask(query=checked_query(query), k=checked_k(k), where=where, budget=checked_budget(budget))
+        return self._core.recaller.recall(self._principal, self._id, ask)
+
+    def get(self, memory_id: str) -> Memory:
+        """Return the present version of a memory."""
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return view.memory(cube, memory_id)
+
+    def list(
+        self,
+        *,
+        where: Where | None = None,
+        tags: Iterable[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Sequence[Memory]:
+        """Return the memories that match, in the order in which they were first written."""
+        where = where or Where()
+        wanted = Where(**{**_fields(where), "tags": (*where.tags, *checked_tags(tags))})
+        if limit is not None:
+            _within(limit, 0, 1 << 62, what="limit")
+        _within(offset, 0, 1 << 62, what="offset")
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return view.listed(cube, wanted, limit=limit, offset=offset)
+
+    def history(self, memory_id: str) -> Sequence[Revision]:
+        """Return every version of a memory, oldest first."""
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return view.history(cube, memory_id)
+
+    def sources(self, memory_id: str) -> Sequence[Source]:
+        """Return the verbatim messages or statements that a memory came from, oldest first."""
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return view.sources(cube, memory_id)
+
+    def find(self, prefix: str) -> str:
+        """Return the one memory id that starts with `prefix`; InvalidInput if there are several."""
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return view.id_starting(cube, checked_name(prefix, what="memory id"))
+
+    def count(self) -> int:
+        """Return how many memories the cube holds."""
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return view.count(cube=cube)
+
+    def lag(self) -> int:
+        """Return how many changes of this cube the index has not been told yet."""
+        with self._core.reading(self._principal, self._id) as (_view, cube):
+            return self._core.indexer.owed(cube_id=cube.id)
+
+
+def _in_session(where: Where, session: str | None) -> Where:
+    if session is None:
+        return where
+    if where.sessions and session not in where.sessions:
+        raise InvalidInput(f"session={session!r} contradicts where.sessions={where.sessions!r}")
+    return Where(**{**_fields(where), "sessions": (session,)})
+
+
+def _fields(where: Where) -> dict[str, Any]:
+    return {name: getattr(where, name) for name in where.__slots__}
+
+
+def _visibility(value: Visibility | str) -> Visibility:
+    try:
+        return Visibility(value)
+    except ValueError as exc:
+        raise InvalidInput(f"visibility is one of {', '.join(Visibility)}, not {value!r}") from exc
+
+
+def _relation(value: Relation | str) -> Relation:
+    try:
+        return Relation(value)
+    except ValueError as exc:
+        raise InvalidInput(f"a relation is one of {', '.join(Relation)}, not {value!r}") from exc
+
+
+def _within(value: object, low: int, high: int, *, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidInput(f"{what} must be a whole number from {low} to {high}, not {value!r}")
+    return value

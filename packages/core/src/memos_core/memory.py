@@ -1,0 +1,261 @@
+"""The memory unit: a frozen value with a text, a version and a header in three groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from memos_core.errors import InvalidInput
+
+MAX_TEXT_BYTES = 1 << 20  # one MiB: a memory is a thing said, not an archive
+MAX_NAME_BYTES = 1024
+
+
+class State(StrEnum):
+    """Where a memory stands in its life (MemOS paper, section 5.2)."""
+
+    GENERATED = "generated"
+    ACTIVATED = "activated"
+    MERGED = "merged"
+    ARCHIVED = "archived"
+    EXPIRED = "expired"
+    FROZEN = "frozen"
+
+
+class Visibility(StrEnum):
+    """Who besides its owner may see a memory, once they may open its cube."""
+
+    PRIVATE = "private"
+    SHARED = "shared"
+    PUBLIC = "public"
+
+
+class Relation(StrEnum):
+    """What one memory is to another. Read `a RELATION b`."""
+
+    DERIVED_FROM = "derived_from"
+    SUPERSEDES = "supersedes"
+    SUPPORTS = "supports"
+    CONTRADICTS = "contradicts"
+    RELATED = "related"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptive:
+    """What it is and where it came from. Times are UTC."""
+
+    kind: str = "fact"
+    tags: tuple[str, ...] = ()
+    origin: str = "stated"  # "stated" by remember(), "said" by ingest(), "extracted", "imported"
+    speaker: str | None = None
+    role: str | None = None
+    session: str | None = None
+    position: int | None = None  # turn number within the session, from 0
+    event_at: datetime | None = None  # when it happened or was said
+    created_at: datetime  # when this store first wrote it
+    updated_at: datetime  # when this store last wrote it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Governance:
+    """Whose it is and how it may be used."""
+
+    owner: str
+    visibility: Visibility = Visibility.PRIVATE
+    expires_at: datetime | None = None  # from then on it does not exist for any reader
+    sensitivity: int = 0  # 0 (anyone's business) to 9 (nobody's)
+    priority: int = 0  # -9 to 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """How it has been used."""
+
+    hits: int = 0  # times it was returned by a recall
+    last_used: datetime | None = None
+    usefulness: float = 0.0  # 0 to 1
+    lineage: tuple[Link, ...] = ()  # edges that start at this memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A directed edge: `source` RELATION `target`; both are memory ids."""
+
+    source: str
+    relation: Relation
+    target: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """Everything about a memory that is not its text, in the paper's three groups."""
+
+    descriptive: Descriptive
+    governance: Governance
+    behaviour: Behaviour = field(default_factory=Behaviour)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """One thing remembered, at one version. `id` is stable, `version` counts from 1."""
+
+    id: str
+    cube: str  # the cube's id
+    version: int
+    text: str
+    state: State
+    header: Header
+
+    @property
+    def kind(self) -> str:
+        return self.header.descriptive.kind
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.header.descriptive.tags
+
+    @property
+    def speaker(self) -> str | None:
+        return self.header.descriptive.speaker
+
+    @property
+    def session(self) -> str | None:
+        return self.header.descriptive.session
+
+    @property
+    def at(self) -> datetime:
+        """When it happened or was said; when it was written, if nobody told."""
+        return self.header.descriptive.event_at or self.header.descriptive.created_at
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation, as it was said.
+
+    `at` must know its time zone. `id` is the caller's own name for the message, if it has one:
+    a message sent again under the same id is the same message.
+    """
+
+    speaker: str
+    text: str
+    at: datetime | None = field(default=None, kw_only=True)
+    role: str | None = field(default=None, kw_only=True)
+    id: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        checked_name(self.speaker, what="speaker")
+        checked_text(self.text)
+        checked_time(self.at, what="at")
+        if self.id is not None:
+            checked_name(self.id, what="message id")
+        if self.role is not None:
+            checked_name(self.role, what="role")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The verbatim thing a memory came from."""
+
+    memory_id: str
+    text: str
+    speaker: str | None
+    role: str | None
+    session: str | None
+    position: int | None
+    event_at: datetime | None
+    message_id: str | None
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One version of a memory, as history keeps it."""
+
+    version: int
+    text: str
+    kind: str
+    tags: tuple[str, ...]
+    state: State
+    event_at: datetime | None
+    written_at: datetime
+    written_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """A receipt: which memory was erased, when, and how many rows of it in each place.
+
+    `owed` tells what the vector index has still to delete; the memory is out of reach meanwhile.
+    """
+
+    memory_id: str
+    cube: str
+    at: datetime
+    erased: Mapping[str, int]
+    owed: int
+
+
+def checked_text(text: object, *, what: str = "text") -> str:
+    """Return `text` if it can be remembered: a non-blank Unicode string of at most one MiB."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"{what} must be a str, not {type(text).__name__}")
+    if not text.strip():
+        raise InvalidInput(f"{what} is empty: there is nothing to keep")
+    if _utf8_length(text, what) > MAX_TEXT_BYTES:
+        raise InvalidInput(f"{what} is over {MAX_TEXT_BYTES:,} bytes: split it into several memories")
+    return text
+
+
+def checked_name(name: object, *, what: str) -> str:
+    """Return `name` if it can name something: a non-blank Unicode string of at most 1,024 bytes."""
+    if not isinstance(name, str):
+        raise InvalidInput(f"{what} must be a str, not {type(name).__name__}")
+    if not name.strip():
+        raise InvalidInput(f"{what} is empty: give it a name")
+    if _utf8_length(name, what) > MAX_NAME_BYTES:
+        raise InvalidInput(f"{what} is over {MAX_NAME_BYTES:,} bytes: choose a shorter one")
+    return name
+
+
+def checked_time(at: object, *, what: str) -> datetime | None:
+    """Return `at` if it is None or knows its time zone."""
+    if at is None:
+        return None
+    if not isinstance(at, datetime):
+        raise InvalidInput(f"{what} must be a datetime, not {type(at).__name__}")
+    if at.utcoffset() is None:
+        raise InvalidInput(
+            f"{what}={at.isoformat()} has no time zone: say which, e.g. "
+            f"{what}.replace(tzinfo=timezone.utc) or {what}.astimezone()"
+        )
+    return at
+
+
+def checked_ttl(ttl: object) -> timedelta | None:
+    """Return `ttl` if it is None or a positive duration."""
+    if ttl is None:
+        return None
+    if not isinstance(ttl, timedelta):
+        raise InvalidInput(f"ttl must be a timedelta, not {type(ttl).__name__}")
+    if ttl <= timedelta(0):
+        raise InvalidInput(f"ttl must be positive, not {ttl!r}: use forget() to erase at once")
+    return ttl
+
+
+def checked_tags(tags: object) -> tuple[str, ...]:
+    """Return the tags as a tuple without repeats, in order; a bare string is refused."""
+    if isinstance(tags, str) or not hasattr(tags, "__iter__"):
+        raise InvalidInput(f"tags must be several strings, not {tags!r}: write tags=[...]")
+    return tuple(dict.fromkeys(checked_name(tag, what="tag") for tag in tags))
+
+
+def _utf8_length(text: str, what: str) -> int:
+    try:
+        return len(text.encode("utf-8"))
+    except UnicodeEncodeError as exc:
+        raise InvalidInput(
+            f"{what} is not valid Unicode (a lone surrogate at {exc.start}): decode it properly"
+        ) from exc

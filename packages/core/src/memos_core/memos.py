@@ -1,0 +1,155 @@
+"""The public face: open a folder, get cubes, look after the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from memos_core.care import Checkup, Reindexed, Stats, checkup, measured, reindexed
+from memos_core.core import Core
+from memos_core.cube import Principal
+from memos_core.embed import EmbedderSpec
+from memos_core.errors import InvalidInput, NotFound
+from memos_core.memcube import MemCube
+from memos_core.memory import checked_name
+from memos_core.protocols import TextIndex
+from memos_core.vault.catalog import utc_now
+
+RESIDENT_BYTES = 512 << 20
+LOCAL = Principal("local")
+
+
+class MemOS:
+    """A memory store in a folder, seen by one principal.
+
+    ::
+
+        with MemOS.open("./memory") as memos:
+            mira = memos.cube("mira")
+            mira.remember("Mira moved to Lisbon in May 2024.")
+            print(mira.recall("Where does Mira live?").render(budget=512))
+
+    One process at a time has a folder open; within it, share one MemOS between threads and agents.
+    """
+
+    def __init__(self, core: Core, principal: Principal) -> None:
+        self._core, self.principal = core, principal
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        principal: Principal | str = LOCAL,
+        embedder: EmbedderSpec = None,
+        index: str | TextIndex | None = None,
+        resident_bytes: int = RESIDENT_BYTES,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> MemOS:
+        """Open the store in `folder`, which is made if it is missing.
+
+        `embedder` is a name, an Embedder or a function (see `memos_core.embed`); None means the one
+        that the store was made with, and MiniLM for a new store. `index` is the URI of a Milvus
+        server, or a TextIndex; None means Milvus Lite in the folder. `resident_bytes` bounds the
+        keys held in RAM. `clock` returns the present moment, with its time zone.
+
+        Raises Locked if another process has the folder open, MigrationNeeded if its vectors are of
+        another embedder or its schema is newer, FormatError if the folder holds something else.
+        """
+        if isinstance(resident_bytes, bool) or not isinstance(resident_bytes, int) or resident_bytes < 0:
+            raise InvalidInput(f"resident_bytes must be a number of bytes from 0, not {resident_bytes!r}")
+        core = Core(Path(folder), embedder=embedder, index=index, resident_bytes=resident_bytes, clock=clock)
+        return cls(core, _principal(principal))
+
+    def as_principal(self, principal: Principal | str) -> MemOS:
+        """Return the same open store as somebody else sees it. It is the application that vouches for who."""
+        self._core.check_open()
+        return MemOS(self._core, _principal(principal))
+
+    # --- cubes -------------------------------------------------------------------------------
+
+    def cube(self, name: str, *, owner: Principal | str | None = None) -> MemCube:
+        """Return the cube of this name; your own is created on first use.
+
+        Each principal has names of its own: two owners may each have a "notes", and neither learns
+        of the other's. Somebody else's cube (`owner`) is NotFound unless you may see it.
+        """
+        self._core.check_open()
+        checked_name(name, what="cube name")
+        wanted = self.principal if owner is None else _principal(owner)
+        with self._core.catalog.read() as view:
+            header = view.find_cube(wanted.name, name)
+            if header is not None and view.may_read(self.principal, header):
+                return MemCube(self._core, header, self.principal)
+        if wanted != self.principal:
+            raise NotFound("cube", name)
+        with self._core.catalog.write(self.principal) as tx:
+            header = tx.find_cube(wanted.name, name) or tx.create_cube(name)
+        return MemCube(self._core, header, self.principal)
+
+    def cubes(self) -> Sequence[MemCube]:
+        """Return the cubes that you may read, oldest first."""
+        self._core.check_open()
+        with self._core.catalog.read() as view:
+            return [MemCube(self._core, header, self.principal) for header in view.cubes_of(self.principal)]
+
+    # --- care --------------------------------------------------------------------------------
+
+    def lag(self) -> int:
+        """Return how many changes the vector index has not been told yet."""
+        self._core.check_open()
+        return self._core.indexer.owed()
+
+    def drain(self) -> int:
+        """Tell the vector index everything it is owed, now; return how many changes were told.
+
+        Raises BackendUnavailable if it does not answer; nothing is lost, the debt stays.
+        """
+        self._core.check_open()
+        self._core.recaller.write_uses()
+        return self._core.indexer.drain()
+
+    def reindex(
+        self, *, embedder: EmbedderSpec = None, progress: Callable[[int, int], None] | None = None
+    ) -> Reindexed:
+        """Make the vector index anew from the catalog, with another `embedder` if one is given.
+
+        Recall goes on meanwhile. `progress(done, of)` is called now and then. Interrupted and called
+        again, it goes on where it stopped; the store changes over to the new embedder at once, when
+        every memory has its new vectors.
+        """
+        self._core.check_open()
+        return reindexed(self._core, embedder=embedder, progress=progress or _unseen)
+
+    def stats(self) -> Stats:
+        """Return what the store holds and takes: memories, bytes, debt, embedder."""
+        self._core.check_open()
+        return measured(self._core)
+
+    def doctor(self) -> Checkup:
+        """Look for damage and disagreement; return what was found and the remedy for each."""
+        self._core.check_open()
+        return checkup(self._core)
+
+    def close(self) -> None:
+        """Release the folder. Closing twice is no error; every other verb raises Closed from then on."""
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _unseen(_done: int, _of: int) -> None:
+    """Take note of progress that nobody watches."""
+
+
+def _principal(who: Principal | str) -> Principal:
+    return who if isinstance(who, Principal) else Principal(who)

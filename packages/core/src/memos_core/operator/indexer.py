@@ -1,0 +1,115 @@
+"""Paying the debt to the index: at once if it answers, later if not, never lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+
+from memos_core.errors import BackendError, BackendUnavailable, MemOSError
+from memos_core.protocols import TextIndex
+from memos_core.vault import outbox
+from memos_core.vault.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+BATCH = 512  # rows told to the index at once: a single upsert costs ten times its share of a batch
+LINGER = 0.3  # seconds a change may wait for company before the index is told
+RETRY_FIRST, RETRY_LAST = 1.0, 60.0  # seconds between attempts while the index is down
+
+
+class Indexer:
+    """Tells the index what the catalog says. Safe from several threads; one pays at a time.
+
+    `index` is called when there is something to pay, so a process that only reads what is resident
+    never opens the index. `start` begins a daemon thread that pays in the background; `drain` pays
+    in the foreground and raises what the index raises.
+    """
+
+    def __init__(self, catalog: Catalog, *, index: Callable[[], TextIndex], model: Callable[[], str]) -> None:
+        self._catalog, self._index, self._model = catalog, index, model
+        self._name = uuid.uuid4().hex
+        self._paying = threading.Lock()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def owed(self, *, cube_id: str | None = None) -> int:
+        """Return how many changes the index has not been told."""
+        with self._catalog.read() as view:
+            return outbox.owed(view.connection, cube_id=cube_id)
+
+    def drain(self, *, until: int = 0) -> int:
+        """Pay until at most `until` changes are owed; return how many were settled.
+
+        Raises BackendUnavailable where the index does not answer; the debt stays then.
+        """
+        settled = 0
+        while self.owed() > until and not self._stop.is_set():
+            paid = self.pay()
+            if not paid:
+                break  # what is left is leased elsewhere, or changed while it was told
+            settled += paid
+        return settled
+
+    def pay(self) -> int:
+        """Claim a batch, tell the index the present truth, settle; return how many were settled."""
+        with self._paying:
+            with self._catalog.connection() as connection:
+                debts = outbox.claim(connection, by=self._name, now=self._catalog.clock(), limit=BATCH)
+            if not debts:
+                return 0
+            try:
+                told = self._tell(list(dict.fromkeys(debt.memory_id for debt in debts)))
+            except MemOSError:
+                with self._catalog.connection() as connection:
+                    outbox.release(connection, [debt.seq for debt in debts], by=self._name)
+                raise
+            with self._catalog.connection() as connection:
+                return outbox.settle(connection, debts, told, by=self._name, model=self._model())
+
+    def _tell(self, ids: list[str]) -> dict[str, int | None]:
+        with self._catalog.read() as view:
+            truth = outbox.truth(view.connection, ids, model=self._model())
+        index = self._index()
+        gone = [each for each in ids if each not in truth]
+        if gone:
+            index.delete(gone)
+        if truth:
+            index.upsert(list(truth.values()))
+        return {each: truth[each].version if each in truth else None for each in ids}
+
+    # --- in the background -------------------------------------------------------------------
+
+    def poke(self) -> None:
+        """Say that something is owed; the background thread pays soon."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="memos-indexer", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    def _run(self) -> None:
+        pause = RETRY_FIRST
+        while not self._stop.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            if self._stop.wait(LINGER):
+                return
+            try:
+                self.drain()
+                pause = RETRY_FIRST
+            except BackendUnavailable as exc:
+                log.warning("the index is not available; its debt stays", extra={"cause": str(exc)})
+                self._stop.wait(pause)
+                pause = min(2 * pause, RETRY_LAST)
+                self._wake.set()
+            except BackendError:
+                log.exception("the index refused its debt; drain() will raise the same error")
+
+    def close(self) -> None:
+        """Stop the background thread after the batch in hand. What is owed stays in the catalog."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()

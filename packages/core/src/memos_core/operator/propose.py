@@ -1,0 +1,93 @@
+"""Candidates for a cube that is not resident: the indexes propose, the catalog gives their keys."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from memos_core.cube import CubeHeader
+from memos_core.errors import BackendUnavailable
+from memos_core.governance import cube_key
+from memos_core.operator.indexer import Indexer
+from memos_core.protocols import KeyRow, TextIndex, Vectors
+from memos_core.query import Where
+from memos_core.tiers.text.lexical import terms
+from memos_core.tiers.text.resident import Resident
+from memos_core.vault import outbox
+from memos_core.vault.view import View
+
+log = logging.getLogger(__name__)
+
+PROPOSED = 200  # by each index
+MOST_OWED = 256  # memories that are scored without the index
+FEW = 2000  # memories a filter may leave for all of them to be scored
+REACH = 2  # turns on either side that the features read
+_SLICE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Proposer:
+    """Finds candidates through the vector index and FTS5. `index` is called when it is needed."""
+
+    index: Callable[[], TextIndex]
+    indexer: Indexer
+
+    def propose(
+        self,
+        view: View,
+        cube: CubeHeader,
+        *,
+        query: str,
+        vector: Vectors,
+        model: str,
+        count: int,
+        among: Sequence[int] | None,
+        where: Where,
+    ) -> Resident:
+        """Return the keys of the likely memories and of the turns around them.
+
+        What the index has not been told yet is always among them; without the index, every key of
+        the cube is compared.
+        """
+        limit = max(PROPOSED, 4 * count)
+        if among is not None and len(among) <= FEW:
+            seqs = set(among)
+        else:
+            seqs = self._dense(view, cube, vector, model=model, limit=limit, where=where)
+            seqs |= {seq for seq, _ in view.lexical_matches(cube, terms(query), limit=limit)}
+        keys = Resident(dimensions=len(vector))
+        keys.apply(
+            view.key_rows(cube, model, view.beside(cube, sorted(seqs), reach=REACH)), change=cube.change
+        )
+        return keys
+
+    def _dense(
+        self, view: View, cube: CubeHeader, vector: Vectors, *, model: str, limit: int, where: Where
+    ) -> set[int]:
+        try:
+            if self.indexer.owed(cube_id=cube.id) > MOST_OWED:
+                self.indexer.drain(until=MOST_OWED)
+            owed = outbox.owed_memories(view.connection, cube.id, limit=2 * MOST_OWED)
+            found = self.index().search(
+                vector, cubes=[cube_key(cube.id)], limit=limit, since=where.since, until=where.until
+            )
+        except BackendUnavailable as exc:
+            log.warning("the index is not available; comparing every key", extra={"cause": str(exc)})
+            return set(nearest(view.key_rows(cube, model), vector, limit=limit))
+        return set(view.seqs_of(cube, [*(each.id for each in found), *owed]).values())
+
+
+def nearest(rows: Iterable[KeyRow], vector: Vectors, *, limit: int) -> list[int]:
+    """Return the `limit` memories nearest to the vector, best first, holding few rows at a time."""
+    best: list[tuple[float, int]] = []
+    pending = iter(rows)
+    while batch := list(islice(pending, _SLICE)):
+        keys = Resident(dimensions=len(vector))
+        keys.apply(batch, change=0)
+        likeness = keys.cosines(vector)
+        pairs = zip(likeness.tolist(), keys.arrays.traits.seqs.tolist(), strict=True)
+        best = heapq.nlargest(limit, [*best, *pairs])
+    return [seq for _, seq in best]

@@ -1,0 +1,142 @@
+"""The read path: the keys propose, the catalog disposes, the weights order, the reasons are kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memos_core.cube import CubeHeader, Principal
+from memos_core.governance import Right
+from memos_core.memory import Memory
+from memos_core.operator.found import Found, fitted, succeeded
+from memos_core.operator.indexer import Indexer
+from memos_core.operator.propose import Proposer
+from memos_core.operator.rank import Ranking, rank
+from memos_core.operator.residents import Residents
+from memos_core.protocols import Embedder, TextIndex, Vectors
+from memos_core.query import Recall, Where
+from memos_core.tiers.text.resident import Resident
+from memos_core.vault.catalog import Catalog
+from memos_core.vault.view import View
+
+MARGIN = 8  # hits looked up beyond those that were asked for, in case some are gone
+PACK_FROM = 64  # hits from which a budget is filled
+USES_HELD = 256  # uses counted in RAM before they are written down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One recall, its arguments checked."""
+
+    query: str
+    k: int
+    where: Where
+    budget: int | None
+
+    @property
+    def wanted(self) -> int:
+        """How many hits to look for: more than `k` where the best of them are to be packed."""
+        return self.k if self.budget is None else max(self.k, PACK_FROM)
+
+
+class Recaller:
+    """Answers queries. `embedder` and `index` are called when they are needed."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        embedder: Callable[[], Embedder],
+        residents: Residents,
+        index: Callable[[], TextIndex],
+        indexer: Indexer,
+    ) -> None:
+        self._catalog, self._embedder, self._residents = catalog, embedder, residents
+        self._proposer = Proposer(index, indexer)
+        self._uses: Counter[int] = Counter()
+        self._counting = threading.Lock()
+
+    def recall(self, principal: Principal, cube_id: str, ask: Ask) -> Recall:
+        """Return the memories of a cube that answer best, best first."""
+        begin = time.perf_counter()
+        embedder = self._embedder()
+        vector = embedder.embed_query(ask.query)
+        with self._catalog.read() as view:
+            cube = view.enter(cube_id, principal, Right.READ)
+            among = None if ask.where.is_empty else view.seqs_matching(cube, ask.where)
+            with self._keys(view, cube, ask, vector, embedder.identity, among) as keys:
+                ranking = rank(keys, ask.query, vector, now=view.now)
+                allowed = None if among is None else np.isin(ranking.seqs, among)
+                found = succeeded(view, cube, _confirmed(view, cube, ranking, ask, allowed))[: ask.wanted]
+                if ask.budget is not None:
+                    found = fitted(view, cube, keys, found, budget=ask.budget, most=ask.k)
+        self._count(each.seq for each in found)
+        hits = tuple(each.hit for each in found)
+        return Recall(ask.query, hits, took=time.perf_counter() - begin)
+
+    @contextmanager
+    def _keys(
+        self,
+        view: View,
+        cube: CubeHeader,
+        ask: Ask,
+        vector: Vectors,
+        model: str,
+        among: Sequence[int] | None,
+    ) -> Generator[Resident]:
+        """Give the cube's keys: all of them where it is resident, else those that the indexes propose."""
+        with self._residents.using(view, cube, model=model, dimensions=len(vector)) as keys:
+            yield (
+                keys
+                if keys is not None
+                else self._proposer.propose(
+                    view,
+                    cube,
+                    query=ask.query,
+                    vector=vector,
+                    model=model,
+                    count=ask.wanted,
+                    among=among,
+                    where=ask.where,
+                )
+            )
+
+    # --- uses are counted in RAM and written down now and then --------------------------------
+
+    def _count(self, seqs: Iterable[int]) -> None:
+        with self._counting:
+            self._uses.update(seqs)
+            full = self._uses.total() >= USES_HELD
+        if full:
+            self.write_uses()
+
+    def write_uses(self) -> None:
+        """Add the uses counted so far to the memories' headers."""
+        with self._counting:
+            uses, self._uses = self._uses, Counter()
+        if uses:
+            self._catalog.count_uses(uses)
+
+
+def _confirmed(
+    view: View, cube: CubeHeader, ranking: Ranking, ask: Ask, allowed: NDArray[np.bool_] | None
+) -> list[Found]:
+    """Return the best memories that the catalog confirms, looking further down while some are gone."""
+    known: dict[int, Memory] = {}
+    reach = ask.wanted + MARGIN
+    while True:
+        places = ranking.best(reach, among=allowed)
+        seqs = ranking.seqs[places].tolist()
+        known |= view.hydrate(cube, [seq for seq in seqs if seq not in known])
+        if len(known) >= ask.wanted or len(places) < reach:
+            break
+        reach *= 4
+    kept = [(seq, place) for seq, place in zip(seqs, places.tolist(), strict=True) if seq in known]
+    return [Found.of(known[seq], place, ranking) for seq, place in kept[: ask.wanted]]

@@ -1,0 +1,87 @@
+"""Which cubes have their keys in RAM: those in use, within a byte budget."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from memos_core.cube import CubeHeader
+from memos_core.tiers.text.resident import Resident
+from memos_core.vault.view import View
+
+log = logging.getLogger(__name__)
+
+KEY_OVERHEAD = 600  # bytes per key besides its vector: postings, scalars, dictionaries; measured
+
+
+@dataclass(slots=True)
+class _Place:
+    """A cube's place in the set; whoever reads or changes its keys holds the lock."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    keys: Resident | None = None
+
+
+class Residents:
+    """Keys by cube, brought up to date when they are used, the least recently used ones dropped.
+
+    `budget` is in bytes; a cube that alone is larger is never resident. Safe from several threads.
+    """
+
+    def __init__(self, *, budget: int) -> None:
+        self.budget = budget
+        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._choosing = threading.Lock()
+
+    @contextmanager
+    def using(
+        self, view: View, cube: CubeHeader, *, model: str, dimensions: int
+    ) -> Generator[Resident | None]:
+        """Give the cube's keys as of `view` or newer, for this block alone; None if they are too large."""
+        with self._choosing:
+            place = self._places.setdefault(cube.id, _Place())
+            self._places.move_to_end(cube.id)
+        with place.lock:
+            self._refresh(place, view, cube, model=model, dimensions=dimensions)
+            yield place.keys
+        self._evict()
+
+    def _refresh(self, place: _Place, view: View, cube: CubeHeader, *, model: str, dimensions: int) -> None:
+        keys = place.keys
+        if keys is not None and keys.change < cube.change:
+            changed = view.changed_since(cube, keys.change)
+            keys.apply(view.key_rows(cube, model, changed), gone=changed, change=cube.change)
+        if keys is None or keys.is_worn:
+            keys = None
+            if view.key_count(cube, model) * (4 * dimensions + KEY_OVERHEAD) <= self.budget:
+                keys = Resident(dimensions=dimensions)
+                keys.apply(view.key_rows(cube, model), change=cube.change)
+        place.keys = keys
+
+    def _evict(self) -> None:
+        with self._choosing:
+            while self.size() > self.budget and len(self._places) > 1:
+                cube_id, _ = self._places.popitem(last=False)
+                log.debug("evicted", extra={"cube": cube_id})
+
+    def size(self) -> int:
+        """Return the bytes that all resident keys take, nearly."""
+        return sum(place.keys.size for place in list(self._places.values()) if place.keys is not None)
+
+    def count(self) -> int:
+        """Return how many cubes are resident."""
+        return sum(place.keys is not None for place in list(self._places.values()))
+
+    def drop(self, cube_id: str) -> None:
+        """Forget a cube's keys."""
+        with self._choosing:
+            self._places.pop(cube_id, None)
+
+    def clear(self) -> None:
+        """Forget everything, as when the embedder changes."""
+        with self._choosing:
+            self._places.clear()

@@ -1,0 +1,11 @@
+"""Conformance kits, a class per seam, and the twins that stand in for the real thing in tests.
+
+A back end subclasses the kit of its seam and gives one fixture. Needs pytest and hypothesis:
+`pip install "memos-suite-core[testing]"`.
+"""
+
+from memos_core.testing.embedder import EmbedderConformance, HashEmbedder
+from memos_core.testing.memory_index import InMemoryIndex
+from memos_core.testing.text_index import TextIndexConformance
+
+__all__ = ["EmbedderConformance", "HashEmbedder", "InMemoryIndex", "TextIndexConformance"]

@@ -1,0 +1,1 @@
+"""The text tier: indexes that propose memories for a question."""

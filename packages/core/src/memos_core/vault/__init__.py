@@ -1,0 +1,1 @@
+"""The truth: SQL rows, content-addressed bytes, and the debt to the index."""

@@ -1,0 +1,67 @@
+"""The catalog: one snapshot to read, one transaction to write."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, bindparam, update
+
+from memos_core.cube import Principal
+from memos_core.vault.engine import READ_ONLY, open_engine, translated
+from memos_core.vault.migrate import migrate
+from memos_core.vault.schema import memories
+from memos_core.vault.tx import Tx
+from memos_core.vault.view import View
+
+
+def utc_now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+class Catalog:
+    """The store's truth on SQLite at `path`, made or upgraded as needed."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.clock = clock
+        self._engine = open_engine(path)
+        self._writing = threading.RLock()
+        with translated():
+            migrate(self._engine)
+
+    @contextmanager
+    def read(self) -> Generator[View]:
+        """Open a snapshot; it does not see what is committed meanwhile."""
+        with translated(), self._engine.connect().execution_options(**{READ_ONLY: True}) as connection:
+            yield View(connection, now=self.clock())
+
+    @contextmanager
+    def write(self, principal: Principal) -> Generator[Tx]:
+        """Open the writing transaction; it commits at the end of the block, or leaves no trace."""
+        with self.connection() as connection:
+            yield Tx(connection, principal=principal, now=self.clock())
+
+    def count_uses(self, uses: Mapping[int, int]) -> None:
+        """Add to the hits of memories, by seq; erased ones are passed over."""
+        with self.connection() as connection:
+            connection.execute(
+                update(memories)
+                .where(memories.c.seq == bindparam("used"))
+                .values(hits=memories.c.hits + bindparam("times"), last_used=self.clock()),
+                [{"used": seq, "times": times} for seq, times in uses.items()],
+            )
+
+    @contextmanager
+    def connection(self) -> Generator[Connection]:
+        """Open a bare writing transaction, for the queue."""
+        with self._writing, translated(), self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Release the files; SQLite folds its write-ahead log in when the last connection goes."""
+        with self._writing:
+            self._engine.dispose()

@@ -1,0 +1,16 @@
+"""Run the revisions on the connection that `vault.migrate` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from memos_core.vault.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,222 @@
+"""The catalog's tables. Rows are the truth; everything else in the store can be made anew from them.
+
+`memories` holds the present version, `versions` every version. `vectors` (per embedder) and
+`lexical` (FTS5, made by a migration) are derived from the text, and commit with it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    column,
+    table,
+)
+
+from memos_core.memory import State
+
+T = TypeVar("T")
+
+OUT_OF_SIGHT = (State.ARCHIVED.value, State.EXPIRED.value)
+"""States of memories that no reader sees and no index holds."""
+
+_MAX_PARAMETERS = 500  # ids in one IN (...); SQLite's own limit is 32,766
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A moment, stored as microseconds since 1970 UTC: exact, sortable, free of time zones."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else microseconds(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else moment(value)
+
+
+def microseconds(at: datetime) -> int:
+    """Return microseconds since 1970 UTC, exactly."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(value: int) -> datetime:
+    """Return the UTC datetime of so many microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield the items in slices that fit one statement."""
+    for start in range(0, len(items), _MAX_PARAMETERS):
+        yield items[start : start + _MAX_PARAMETERS]
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY
+
+store = Table(
+    "store",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+cubes = Table(
+    "cubes",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    UniqueConstraint("owner", "name"),
+)
+
+memories = Table(
+    "memories",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("cube_id", ForeignKey("cubes.id", ondelete="CASCADE"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("digest", String, nullable=False),  # of the statement: equal digests are one memory
+    Column("state", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("origin", String, nullable=False),
+    Column("speaker", String),
+    Column("role", String),
+    Column("session", String),
+    Column("position", Integer),
+    Column("event_at", UtcTime),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("visibility", String, nullable=False),
+    Column("expires_at", UtcTime),
+    Column("sensitivity", Integer, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("hits", Integer, nullable=False),
+    Column("last_used", UtcTime),
+    Column("usefulness", Float, nullable=False),
+    Index(None, "cube_id", "session", "position"),
+    Index(None, "cube_id", "digest"),
+    sqlite_autoincrement=True,  # a sequence number is never given twice, not even after an erasure
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("memory_seq", ForeignKey("memories.seq", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("event_at", UtcTime),
+    Column("written_at", UtcTime, nullable=False),
+    Column("written_by", String, nullable=False),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("memory_seq", ForeignKey("memories.seq", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String, primary_key=True),
+    Index(None, "tag"),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("cube_id", ForeignKey("cubes.id", ondelete="CASCADE"), nullable=False),
+    Column("memory_seq", ForeignKey("memories.seq", ondelete="CASCADE"), nullable=False, index=True),
+    Column("digest", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("speaker", String),
+    Column("role", String),
+    Column("session", String),
+    Column("position", Integer),
+    Column("event_at", UtcTime),
+    Column("message_id", String),
+    Column("recorded_at", UtcTime, nullable=False),
+    Index(None, "cube_id", "digest"),
+)
+
+edges = Table(
+    "edges",
+    metadata,
+    Column("source", ForeignKey("memories.id", ondelete="CASCADE"), primary_key=True),
+    Column("relation", String, primary_key=True),
+    Column("target", ForeignKey("memories.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("memory_seq", ForeignKey("memories.seq", ondelete="CASCADE"), primary_key=True),
+    Column("model", String, primary_key=True),
+    Column("key_count", Integer, nullable=False),  # how many keys it has
+    Column("data", LargeBinary, nullable=False),  # float16, keys x dimensions, row by row
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=True),
+    Column("at", UtcTime, nullable=False),
+    Column("principal", String, nullable=False),
+    Column("cube_id", String, nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Column("verb", String, nullable=False),
+    Column("memory_id", String),
+    Column("memory_seq", BigInteger),
+    Column("version", Integer),
+    Index(None, "cube_id", "change"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=True),
+    Column("memory_id", String, nullable=False, index=True),
+    Column("cube_id", String, nullable=False, index=True),
+    Column("lease_by", String),
+    Column("lease_until", UtcTime),
+    Column("attempts", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+lexical = table("lexical", column("rowid", BigInteger), column("cube", String), column("terms", Text))
+"""The FTS5 table: `rowid` is the memory's `seq`, `cube` its cube's key, `terms` its analysed words."""

@@ -1,0 +1,326 @@
+"""The write verbs of a catalog. Everything between begin and commit is one change, or none."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, literal, select, update
+
+from memos_core.cube import CubeHeader, Principal
+from memos_core.errors import Conflict, IllegalTransition
+from memos_core.governance import Right, cube_key
+from memos_core.memory import Erasure, Link, Relation, State
+from memos_core.vault.draft import Draft, Keys
+from memos_core.vault.schema import (
+    audit,
+    cubes,
+    edges,
+    lexical,
+    memories,
+    outbox,
+    sources,
+    store,
+    tags,
+    vectors,
+    versions,
+)
+from memos_core.vault.settings import EMBEDDER, EmbedderRecord
+from memos_core.vault.view import View
+
+
+class Tx(View):
+    """One writing transaction by one principal."""
+
+    def __init__(self, connection: Connection, *, principal: Principal, now: datetime) -> None:
+        super().__init__(connection, now=now)
+        self.principal = principal
+
+    # --- cubes -------------------------------------------------------------------------------
+
+    def create_cube(self, name: str) -> CubeHeader:
+        """Write a new cube, owned by the principal."""
+        cube = CubeHeader(
+            id=uuid.uuid4().hex, name=name, owner=self.principal.name, created_at=self.now, change=0
+        )
+        self.connection.execute(
+            insert(cubes).values(
+                id=cube.id, name=cube.name, owner=cube.owner, change=cube.change, created_at=cube.created_at
+            )
+        )
+        self._note(cube, "create")
+        return cube
+
+    def open(self, cube_id: str) -> CubeHeader:
+        """Enter a cube for writing and count one change of it."""
+        cube = self.enter(cube_id, self.principal, Right.WRITE)
+        self.connection.execute(update(cubes).where(cubes.c.id == cube.id).values(change=cubes.c.change + 1))
+        return self.enter(cube_id, self.principal, Right.WRITE)
+
+    # --- memories ----------------------------------------------------------------------------
+
+    def add(self, cube: CubeHeader, drafts: Sequence[tuple[Draft, Keys]]) -> list[int]:
+        """Write new memories, each with its version, source, keys, audit line and debt; return seqs."""
+        if not drafts:
+            return []
+        positions = self._positions(cube, [draft for draft, _ in drafts])
+        rows = [
+            self._memory_values(cube, draft, position)
+            for (draft, _), position in zip(drafts, positions, strict=True)
+        ]
+        first = self._next_seq()
+        seqs = list(range(first, first + len(rows)))
+        for seq, row in zip(seqs, rows, strict=True):
+            row["seq"] = seq
+        self.connection.execute(insert(memories), rows)
+        self.connection.execute(insert(versions), [self._version_values(row) for row in rows])
+        self.connection.execute(
+            insert(sources),
+            [self._source_values(cube, row, draft) for row, (draft, _) in zip(rows, drafts, strict=True)],
+        )
+        self._write_tags(rows)
+        self._write_keys(cube, {seq: keys for seq, (_, keys) in zip(seqs, drafts, strict=True)})
+        self._owe(cube, [(row["id"], row["seq"], 1) for row in rows], verb="remember")
+        return seqs
+
+    def add_source(self, cube: CubeHeader, memory_id: str, draft: Draft) -> None:
+        """Write one more origin of a memory that is already known."""
+        row = self.memory_row(cube, memory_id)
+        self.connection.execute(
+            insert(sources).values(
+                self._source_values(cube, {"seq": row.seq, "position": row.position}, draft)
+            )
+        )
+        self._note(cube, "restate", memory_id=row.id, seq=row.seq, version=row.version)
+
+    def revise(
+        self,
+        cube: CubeHeader,
+        memory_id: str,
+        *,
+        changes: Mapping[str, Any],
+        keys: Keys | None,
+        expected: int | None = None,
+    ) -> int:
+        """Write the next version of a memory with `changes` to its columns; return its seq.
+
+        `keys` replaces what it is found by, None keeps it. Raises Conflict where `expected` is not
+        the present version, IllegalTransition for a frozen memory.
+        """
+        row = self.memory_row(cube, memory_id)
+        if expected is not None and row.version != expected:
+            raise Conflict(memory_id, expected=expected, found=row.version)
+        if row.state == State.FROZEN.value:
+            raise IllegalTransition(memory_id, state=row.state, verb="be revised")
+        new = {**row._mapping, **changes, "version": row.version + 1, "updated_at": self.now}
+        self.connection.execute(update(memories).where(memories.c.seq == row.seq).values(new))
+        self.connection.execute(insert(versions).values(self._version_values(new)))
+        if "tags" in changes:
+            self.connection.execute(delete(tags).where(tags.c.memory_seq == row.seq))
+            self._write_tags([new])
+        if keys is not None:
+            self._erase_keys(row.seq)
+            self._write_keys(cube, {row.seq: keys})
+        self._owe(cube, [(memory_id, row.seq, new["version"])], verb="revise")
+        return int(row.seq)
+
+    def erase(self, cube: CubeHeader, memory_id: str) -> Erasure:
+        """Delete every row of a memory but the audit lines, which name its id only."""
+        row = self.memory_row(cube, memory_id)
+        erased = {}
+        for name, table, condition in (
+            ("links", edges, (edges.c.source == memory_id) | (edges.c.target == memory_id)),
+            ("sources", sources, sources.c.memory_seq == row.seq),
+            ("tags", tags, tags.c.memory_seq == row.seq),
+            ("vectors", vectors, vectors.c.memory_seq == row.seq),
+            ("lexical", lexical, lexical.c.rowid == row.seq),
+            ("versions", versions, versions.c.memory_seq == row.seq),
+            ("memories", memories, memories.c.seq == row.seq),
+        ):
+            erased[name] = self.connection.execute(delete(table).where(condition)).rowcount
+        self._owe(cube, [(memory_id, row.seq, row.version)], verb="forget")
+        owed = self.connection.execute(
+            select(func.count()).select_from(outbox).where(outbox.c.memory_id == memory_id)
+        ).scalar_one()
+        return Erasure(memory_id=memory_id, cube=cube.id, at=self.now, erased=erased, owed=min(owed, 1))
+
+    def link(self, cube: CubeHeader, source: str, relation: Relation, target: str) -> Link:
+        """Write an edge between two memories of the cube; an edge that exists is returned as it is."""
+        start, end = self.memory_row(cube, source), self.memory_row(cube, target)
+        for known in self.links_of([start.id]).get(start.id, ()):
+            if (known.relation, known.target) == (relation, end.id):
+                return known
+        link = Link(source=start.id, relation=relation, target=end.id, created_at=self.now)
+        self.connection.execute(
+            insert(edges).values(
+                source=link.source, relation=relation.value, target=link.target, created_at=self.now
+            )
+        )
+        self._note(cube, "link", memory_id=start.id, seq=start.seq, version=start.version)
+        return link
+
+    def switch_embedder(self, record: EmbedderRecord) -> None:
+        """Make `record` the store's embedder: drop other vectors, and owe the index every memory."""
+        self.connection.execute(delete(vectors).where(vectors.c.model != record.identity))
+        self.connection.execute(delete(store).where(store.c.key == EMBEDDER))
+        self.connection.execute(insert(store).values(key=EMBEDDER, value=record.to_json()))
+        self.owe_everything()
+
+    def owe_everything(self) -> None:
+        """Owe the index every memory of every cube."""
+        self.connection.execute(delete(outbox))
+        every = select(memories.c.id, memories.c.cube_id, literal(0))
+        self.connection.execute(insert(outbox).from_select(["memory_id", "cube_id", "attempts"], every))
+
+    def add_vectors(self, keys: Mapping[int, Keys]) -> None:
+        """Write vectors by another embedder beside the present ones, by seq; erased ones are passed over."""
+        found = self.connection.execute(select(memories.c.seq).where(memories.c.seq.in_(list(keys))))
+        self._write_vectors({seq: keys[seq] for seq in found.scalars()})
+
+    # --- rows --------------------------------------------------------------------------------
+
+    def _next_seq(self) -> int:
+        used = self.connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name='memories'")
+        return int(used.scalar() or 0) + 1
+
+    def _positions(self, cube: CubeHeader, drafts: Sequence[Draft]) -> list[int | None]:
+        """Give each turn the next free position of its session."""
+        following: dict[str | None, int] = {}
+        positions: list[int | None] = []
+        for draft in drafts:
+            if not draft.turn:
+                positions.append(None)
+                continue
+            if draft.session not in following:
+                following[draft.session] = self._free_position(cube, draft.session)
+            positions.append(following[draft.session])
+            following[draft.session] += 1
+        return positions
+
+    def _free_position(self, cube: CubeHeader, session: str | None) -> int:
+        last = self.connection.execute(
+            select(func.max(memories.c.position)).where(
+                memories.c.cube_id == cube.id, memories.c.session.is_not_distinct_from(session)
+            )
+        ).scalar()
+        return 0 if last is None else int(last) + 1
+
+    def _memory_values(self, cube: CubeHeader, draft: Draft, position: int | None) -> dict[str, Any]:
+        return {
+            "id": uuid.uuid4().hex,
+            "cube_id": cube.id,
+            "version": 1,
+            "text": draft.text,
+            "digest": draft.digest,
+            "state": State.GENERATED.value,
+            "kind": draft.kind,
+            "tags": list(draft.tags),
+            "origin": draft.origin,
+            "speaker": draft.speaker,
+            "role": draft.role,
+            "session": draft.session,
+            "position": position,
+            "event_at": draft.event_at,
+            "created_at": self.now,
+            "updated_at": self.now,
+            "owner": self.principal.name,
+            "visibility": draft.visibility.value,
+            "expires_at": draft.expires_at,
+            "sensitivity": draft.sensitivity,
+            "priority": draft.priority,
+            "hits": 0,
+            "last_used": None,
+            "usefulness": 0.0,
+        }
+
+    def _version_values(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        kept = ("version", "text", "kind", "tags", "state", "event_at")
+        return {
+            "memory_seq": row["seq"],
+            "written_at": row["updated_at"],
+            "written_by": self.principal.name,
+            **{name: row[name] for name in kept},
+        }
+
+    def _source_values(self, cube: CubeHeader, row: Mapping[str, Any], draft: Draft) -> dict[str, Any]:
+        return {
+            "cube_id": cube.id,
+            "memory_seq": row["seq"],
+            "digest": draft.digest,
+            "text": draft.text,
+            "speaker": draft.speaker or self.principal.name,
+            "role": draft.role,
+            "session": draft.session,
+            "position": row["position"],
+            "event_at": draft.event_at,
+            "message_id": draft.message_id,
+            "recorded_at": self.now,
+        }
+
+    def _write_tags(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        values = [{"memory_seq": row["seq"], "tag": tag} for row in rows for tag in row["tags"]]
+        if values:
+            self.connection.execute(insert(tags), values)
+
+    def _write_keys(self, cube: CubeHeader, keys: Mapping[int, Keys]) -> None:
+        self._write_vectors(keys)
+        name = cube_key(cube.id)
+        self.connection.execute(
+            insert(lexical), [{"rowid": seq, "cube": name, "terms": key.terms} for seq, key in keys.items()]
+        )
+
+    def _write_vectors(self, keys: Mapping[int, Keys]) -> None:
+        if not keys:
+            return
+        self.connection.execute(
+            insert(vectors),
+            [
+                {"memory_seq": seq, "model": key.model, "key_count": len(key.vectors), "data": key.packed()}
+                for seq, key in keys.items()
+            ],
+        )
+
+    def _erase_keys(self, seq: int) -> None:
+        self.connection.execute(delete(vectors).where(vectors.c.memory_seq == seq))
+        self.connection.execute(delete(lexical).where(lexical.c.rowid == seq))
+
+    def _owe(self, cube: CubeHeader, changed: Sequence[tuple[str, int, int]], *, verb: str) -> None:
+        """Write the audit line and the debt to the index for each (id, seq, version)."""
+        if not changed:
+            return
+        self.connection.execute(
+            insert(audit),
+            [
+                self._audit_values(cube, verb, memory_id=memory_id, seq=seq, version=version)
+                for memory_id, seq, version in changed
+            ],
+        )
+        self.connection.execute(
+            insert(outbox),
+            [{"memory_id": memory_id, "cube_id": cube.id, "attempts": 0} for memory_id, _, _ in changed],
+        )
+
+    def _note(self, cube: CubeHeader, verb: str, **of: Any) -> None:
+        self.connection.execute(insert(audit).values(self._audit_values(cube, verb, **of)))
+
+    def _audit_values(
+        self,
+        cube: CubeHeader,
+        verb: str,
+        *,
+        memory_id: str | None = None,
+        seq: int | None = None,
+        version: int | None = None,
+    ) -> dict[str, Any]:
+        return {
+            "at": self.now,
+            "principal": self.principal.name,
+            "cube_id": cube.id,
+            "change": cube.change,
+            "verb": verb,
+            "memory_id": memory_id,
+            "memory_seq": seq,
+            "version": version,
+        }

@@ -1,0 +1,410 @@
+"""The read verbs of a catalog, over one snapshot."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select, text
+
+from memos_core import governance
+from memos_core.cube import CubeHeader, Principal
+from memos_core.errors import InvalidInput, NotFound
+from memos_core.governance import Right
+from memos_core.memory import Link, Memory, Relation, Revision, Source
+from memos_core.protocols import KeyRow
+from memos_core.query import Where
+from memos_core.vault import schema
+from memos_core.vault.draft import Draft
+from memos_core.vault.rows import to_cube, to_link, to_memory, to_revision, to_source
+from memos_core.vault.schema import (
+    OUT_OF_SIGHT,
+    cubes,
+    edges,
+    memories,
+    parts,
+    sources,
+    store,
+    tags,
+    vectors,
+    versions,
+)
+from memos_core.vault.settings import EMBEDDER, EmbedderRecord
+
+
+def in_sight(now: datetime) -> ColumnElement[bool]:
+    """Return the condition under which a memory exists for a reader at `now`."""
+    return and_(
+        memories.c.state.not_in(OUT_OF_SIGHT),
+        or_(memories.c.expires_at.is_(None), memories.c.expires_at > now),
+    )
+
+
+def matching(where: Where) -> list[ColumnElement[bool]]:
+    """Return the filter as SQL conditions over `memories`."""
+    at = func.coalesce(memories.c.event_at, memories.c.created_at, type_=schema.UtcTime)
+    found: list[ColumnElement[bool]] = []
+    for column, wanted in (
+        (memories.c.kind, where.kinds),
+        (memories.c.speaker, where.speakers),
+        (memories.c.session, where.sessions),
+    ):
+        if wanted:
+            found.append(column.in_(wanted))
+    found += [
+        exists().where(tags.c.memory_seq == memories.c.seq, tags.c.tag == tag).correlate(memories)
+        for tag in where.tags
+    ]
+    if where.since is not None:
+        found.append(at >= where.since)
+    if where.until is not None:
+        found.append(at < where.until)
+    if where.max_sensitivity is not None:
+        found.append(memories.c.sensitivity <= where.max_sensitivity)
+    if where.min_priority is not None:
+        found.append(memories.c.priority >= where.min_priority)
+    return found
+
+
+class Known(NamedTuple):
+    """A message that was written before: its memory, and the text as it was said then."""
+
+    seq: int
+    memory_id: str
+    text: str
+
+
+class View:
+    """A consistent picture of the catalog. What the principal may not see does not exist in it."""
+
+    def __init__(self, connection: Connection, *, now: datetime) -> None:
+        self.connection = connection
+        self.now = now
+
+    # --- cubes -------------------------------------------------------------------------------
+
+    def find_cube(self, owner: str, name: str) -> CubeHeader | None:
+        row = self.connection.execute(
+            select(cubes).where(cubes.c.owner == owner, cubes.c.name == name)
+        ).one_or_none()
+        return to_cube(row) if row else None
+
+    def enter(self, cube_id: str, principal: Principal, right: Right) -> CubeHeader:
+        """Return the cube if the principal holds the right on it, else raise NotFound."""
+        row = self.connection.execute(select(cubes).where(cubes.c.id == cube_id)).one_or_none()
+        if row is None:
+            raise NotFound("cube", cube_id)
+        cube = to_cube(row)
+        governance.check(principal, cube, right)
+        return cube
+
+    def cubes_of(self, principal: Principal) -> list[CubeHeader]:
+        rows = self.connection.execute(
+            select(cubes).where(cubes.c.owner == principal.name).order_by(cubes.c.created_at, cubes.c.id)
+        )
+        return [to_cube(row) for row in rows]
+
+    def may_read(self, principal: Principal, cube: CubeHeader) -> bool:
+        """Return whether the principal may read the cube."""
+        return Right.READ in governance.rights(principal, cube)
+
+    # --- memories ----------------------------------------------------------------------------
+
+    def memory_row(self, cube: CubeHeader, memory_id: str) -> Row[Any]:
+        """Return the row of a memory in sight, or raise NotFound."""
+        row = self.connection.execute(
+            select(memories).where(
+                memories.c.id == memory_id, memories.c.cube_id == cube.id, in_sight(self.now)
+            )
+        ).one_or_none()
+        if row is None:
+            raise NotFound("memory", memory_id)
+        return row
+
+    def memory(self, cube: CubeHeader, memory_id: str) -> Memory:
+        row = self.memory_row(cube, memory_id)
+        return to_memory(row, self.links_of([memory_id]).get(memory_id, ()))
+
+    def hydrate(self, cube: CubeHeader, seqs: Iterable[int]) -> dict[int, Memory]:
+        """Return those of the memories that are in sight, by sequence number."""
+        found: dict[int, Row[Any]] = {}
+        for part in parts(list(seqs)):
+            condition = (memories.c.seq.in_(part), memories.c.cube_id == cube.id, in_sight(self.now))
+            found |= {row.seq: row for row in self.connection.execute(select(memories).where(*condition))}
+        links = self.links_of([row.id for row in found.values()])
+        return {seq: to_memory(row, links.get(row.id, ())) for seq, row in found.items()}
+
+    def listed(self, cube: CubeHeader, where: Where, *, limit: int | None, offset: int) -> list[Memory]:
+        """Return the memories in sight that match, in the order in which they were first written."""
+        rows = self.connection.execute(
+            select(memories)
+            .where(memories.c.cube_id == cube.id, in_sight(self.now), *matching(where))
+            .order_by(memories.c.seq)
+            .limit(limit)
+            .offset(offset)
+        ).all()
+        links = self.links_of([row.id for row in rows])
+        return [to_memory(row, links.get(row.id, ())) for row in rows]
+
+    def seqs_matching(self, cube: CubeHeader, where: Where) -> list[int]:
+        """Return the sequence numbers of the memories in sight that match, ascending."""
+        return list(
+            self.connection.execute(
+                select(memories.c.seq)
+                .where(memories.c.cube_id == cube.id, in_sight(self.now), *matching(where))
+                .order_by(memories.c.seq)
+            ).scalars()
+        )
+
+    def seqs_of(self, cube: CubeHeader, ids: Sequence[str]) -> dict[str, int]:
+        """Return sequence numbers by memory id, for those in this cube."""
+        found: dict[str, int] = {}
+        for part in parts(ids):
+            rows = self.connection.execute(
+                select(memories.c.id, memories.c.seq).where(
+                    memories.c.id.in_(part), memories.c.cube_id == cube.id
+                )
+            )
+            found |= {row.id: row.seq for row in rows}
+        return found
+
+    def id_starting(self, cube: CubeHeader, prefix: str) -> str:
+        """Return the one id in sight that starts with `prefix`."""
+        query = (
+            select(memories.c.id)
+            .where(memories.c.cube_id == cube.id, in_sight(self.now))
+            .where(memories.c.id.startswith(prefix, autoescape=True))
+            .limit(2)
+        )
+        found = list(self.connection.execute(query).scalars())
+        if not found:
+            raise NotFound("memory", prefix)
+        if len(found) > 1:
+            raise InvalidInput(f"several memories start with {prefix!r}: give more of the id")
+        return str(found[0])
+
+    def history(self, cube: CubeHeader, memory_id: str) -> list[Revision]:
+        """Return every version of a memory, oldest first."""
+        row = self.memory_row(cube, memory_id)
+        rows = self.connection.execute(
+            select(versions).where(versions.c.memory_seq == row.seq).order_by(versions.c.version)
+        )
+        return [to_revision(each) for each in rows]
+
+    def sources(self, cube: CubeHeader, memory_id: str) -> list[Source]:
+        """Return the verbatim things a memory came from, oldest first."""
+        row = self.memory_row(cube, memory_id)
+        rows = self.connection.execute(
+            select(sources).where(sources.c.memory_seq == row.seq).order_by(sources.c.id)
+        )
+        return [to_source(each, memory_id) for each in rows]
+
+    def links_of(self, ids: Sequence[str]) -> dict[str, list[Link]]:
+        """Return the edges that start at these memories, by memory id."""
+        found: dict[str, list[Link]] = defaultdict(list)
+        for part in parts(ids):
+            rows = self.connection.execute(
+                select(edges).where(edges.c.source.in_(part)).order_by(edges.c.created_at, edges.c.target)
+            )
+            for row in rows:
+                found[row.source].append(to_link(row))
+        return found
+
+    def successors(self, ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Return (newer, older) for every such pair among these memories that SUPERSEDES links."""
+        found: list[tuple[str, str]] = []
+        for part in parts(ids):
+            rows = self.connection.execute(
+                select(edges.c.source, edges.c.target).where(
+                    edges.c.target.in_(part), edges.c.relation == Relation.SUPERSEDES.value
+                )
+            )
+            found += [(row.source, row.target) for row in rows]
+        return found
+
+    def statement(self, cube: CubeHeader, digest: str) -> str | None:
+        """Return the id of the memory in sight that states this already."""
+        found: str | None = self.connection.execute(
+            select(memories.c.id)
+            .where(memories.c.cube_id == cube.id, memories.c.digest == digest, in_sight(self.now))
+            .limit(1)
+        ).scalar()
+        return found
+
+    def messages(self, cube: CubeHeader, digests: Sequence[str]) -> dict[str, Known]:
+        """Return by digest the memories in sight that came from these messages."""
+        found: dict[str, Known] = {}
+        for part in parts(digests):
+            rows = self.connection.execute(
+                select(sources.c.digest, sources.c.text, memories.c.id, memories.c.seq)
+                .join(memories, memories.c.seq == sources.c.memory_seq)
+                .where(sources.c.cube_id == cube.id, sources.c.digest.in_(part), in_sight(self.now))
+                .order_by(sources.c.id)  # the newest telling wins
+            )
+            found |= {row.digest: Known(row.seq, row.id, row.text) for row in rows}
+        return found
+
+    # --- what indexes are made of ------------------------------------------------------------
+
+    def key_rows(self, cube: CubeHeader, model: str, seqs: Sequence[int] | None = None) -> Iterator[KeyRow]:
+        """Yield the keys of a cube's memories (or of these) that were embedded by `model`, by seq."""
+        base = (
+            select(
+                memories.c.seq,
+                memories.c.version,
+                memories.c.text,
+                schema.lexical.c.terms,
+                vectors.c.data,
+                vectors.c.key_count,
+                memories.c.session,
+                memories.c.position,
+                memories.c.speaker,
+                memories.c.event_at,
+            )
+            .join(vectors, vectors.c.memory_seq == memories.c.seq)
+            .join(schema.lexical, schema.lexical.c.rowid == memories.c.seq)
+            .where(memories.c.cube_id == cube.id, vectors.c.model == model)
+            .where(memories.c.state.not_in(OUT_OF_SIGHT))
+            .order_by(memories.c.seq)
+        )
+        queries = [base] if seqs is None else [base.where(memories.c.seq.in_(p)) for p in parts(seqs)]
+        for query in queries:
+            for row in self.connection.execute(query):
+                yield KeyRow(
+                    seq=row[0],
+                    version=row[1],
+                    text=row[2],
+                    terms=row[3],
+                    vectors=row[4],
+                    keys=row[5],
+                    session=row[6],
+                    position=row[7],
+                    speaker=row[8],
+                    event_at=row[9],
+                )
+
+    def lexical_matches(
+        self, cube: CubeHeader, terms: Sequence[str], *, limit: int
+    ) -> list[tuple[int, float]]:
+        """Return (seq, BM25 score, higher is better) of the memories that share words with the query.
+
+        FTS5 takes its statistics over the whole store, so these scores only propose.
+        """
+        if not terms:
+            return []
+        rows = self.connection.execute(
+            text(
+                "SELECT rowid, -bm25(lexical, 0.0, 1.0) AS score FROM lexical "
+                "WHERE lexical MATCH :query ORDER BY score DESC LIMIT :limit"
+            ),
+            {"query": _fts_query(cube, terms), "limit": limit},
+        )
+        return [(row.rowid, row.score) for row in rows]
+
+    def key_count(self, cube: CubeHeader, model: str) -> int:
+        """Return how many keys the cube's memories have by this embedder."""
+        found = self.connection.execute(
+            select(func.coalesce(func.sum(vectors.c.key_count), 0))
+            .join(memories, memories.c.seq == vectors.c.memory_seq)
+            .where(memories.c.cube_id == cube.id, vectors.c.model == model)
+        )
+        return int(found.scalar_one())
+
+    def beside(self, cube: CubeHeader, seqs: Sequence[int], *, reach: int) -> list[int]:
+        """Return the turns up to `reach` places before or after these in their sessions, themselves too."""
+        near = memories.alias("near")
+        found: set[int] = set(seqs)
+        for part in parts(seqs):
+            rows = self.connection.execute(
+                select(near.c.seq)
+                .join(
+                    memories,
+                    and_(
+                        memories.c.cube_id == near.c.cube_id,
+                        memories.c.session.is_not_distinct_from(near.c.session),
+                        near.c.position.between(memories.c.position - reach, memories.c.position + reach),
+                    ),
+                )
+                .where(memories.c.cube_id == cube.id, memories.c.seq.in_(part))
+            )
+            found.update(rows.scalars())
+        return sorted(found)
+
+    def changed_since(self, cube: CubeHeader, change: int) -> list[int]:
+        """Return which memories changed after the cube's change number `change`, by sequence number.
+
+        Erased ones are among them: whoever holds something derived from them must drop it.
+        """
+        rows = self.connection.execute(
+            select(schema.audit.c.memory_seq)
+            .where(
+                schema.audit.c.cube_id == cube.id,
+                schema.audit.c.change > change,
+                schema.audit.c.memory_seq.is_not(None),
+            )
+            .distinct()
+            .order_by(schema.audit.c.memory_seq)
+        )
+        return list(rows.scalars())
+
+    def embedder_record(self) -> EmbedderRecord | None:
+        """Return what made the store's vectors, or None where there are none yet."""
+        found = self.connection.execute(select(store.c.value).where(store.c.key == EMBEDDER)).scalar()
+        return None if found is None else EmbedderRecord.from_json(found)
+
+    def count(self, *, cube: CubeHeader | None = None) -> int:
+        """Return how many memories are in sight, of one cube or of all."""
+        query = select(func.count()).select_from(memories).where(in_sight(self.now))
+        if cube is not None:
+            query = query.where(memories.c.cube_id == cube.id)
+        return int(self.connection.execute(query).scalar_one())
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows the tables have that tell the store's size."""
+        tables = (cubes, memories, versions, sources, schema.outbox)
+        return {
+            table.name: int(self.connection.execute(select(func.count()).select_from(table)).scalar_one())
+            for table in tables
+        }
+
+    def without_keys(self, model: str, *, limit: int) -> list[tuple[int, Draft]]:
+        """Return up to `limit` memories that have no vectors by this embedder, as (seq, draft)."""
+        rows = self.connection.execute(
+            select(memories).where(~_has_keys(model)).order_by(memories.c.seq).limit(limit)
+        )
+        return [
+            (
+                row.seq,
+                Draft(
+                    text=row.text,
+                    digest=row.digest,
+                    kind=row.kind,
+                    speaker=row.speaker,
+                    event_at=row.event_at,
+                ),
+            )
+            for row in rows
+        ]
+
+    def count_without_keys(self, model: str) -> int:
+        """Return how many memories have no vectors by this embedder."""
+        query = select(func.count()).select_from(memories).where(~_has_keys(model))
+        return int(self.connection.execute(query).scalar_one())
+
+    def check_integrity(self) -> str:
+        """Return "ok", or what SQLite found wrong."""
+        return str(self.connection.execute(text("PRAGMA quick_check(1)")).scalar_one())
+
+
+def _has_keys(model: str) -> ColumnElement[bool]:
+    return (
+        exists().where(vectors.c.memory_seq == memories.c.seq, vectors.c.model == model).correlate(memories)
+    )
+
+
+def _fts_query(cube: CubeHeader, terms: Sequence[str]) -> str:
+    """Return the FTS5 expression for any of the terms in this cube; terms are words, so quoting is safe."""
+    wanted = " OR ".join('"' + term.replace('"', "") + '"' for term in terms)
+    return f'cube:"{governance.cube_key(cube.id)}" AND terms:({wanted})'
