@@ -9,6 +9,7 @@ set: a proof that silently does not run is none.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -54,10 +55,9 @@ def milvus_server() -> Iterator[str]:
 
 def keep() -> None:
     """Run a server in a temporary folder until standard input ends; print its port."""
-    from milvus import MilvusServer, MilvusServerConfig
-
+    milvus = importlib.import_module("milvus")  # untyped, and missing on some machines
     with tempfile.TemporaryDirectory(prefix="milvus-server-", ignore_cleanup_errors=True) as folder:
-        server = MilvusServer(MilvusServerConfig(data_dir=folder))
+        server = milvus.MilvusServer(milvus.MilvusServerConfig(data_dir=folder))
         try:
             server.start()
             print(server.listen_port, flush=True)

@@ -118,8 +118,8 @@ def _blobs(core: Core) -> Finding:
 def _index(core: Core) -> Finding:
     with core.catalog.read() as view:
         memories, owed = view.counts()["memories"], view.counts()["outbox"]
-    if owed == memories:
-        return Finding(check="index", ok=True, detail=f"{owed} changes owed, as in a store just begun")
+    if not core.index_exists:
+        return Finding(check="index", ok=owed >= memories, detail=f"not made yet, {owed} changes owed")
     try:
         found = core.index().count()
     except BackendError as exc:
@@ -139,10 +139,8 @@ def reindexed(core: Core, *, embedder: EmbedderSpec, progress: Callable[[int, in
         embedded += _embed_lacking(core, chosen, progress)
         if core.changed_over(chosen, embedder):
             break  # nothing was written between the last batch and the change
-    core.renew_index()
     indexed = 0
-    with core.catalog.read() as view:
-        of = view.counts()["outbox"]
+    of = core.indexer.owed()
     while paid := core.indexer.pay():
         indexed += paid
         progress(indexed, of)
@@ -158,9 +156,9 @@ def _embed_lacking(core: Core, embedder: Embedder, progress: Callable[[int, int]
             batch = view.without_keys(embedder.identity, limit=EMBED_BATCH)
         if not batch:
             return done
-        keys = keys_of([draft for _, draft in batch], embedder)
+        keys = keys_of([each.draft for each in batch], embedder)
         with core.catalog.write(SYSTEM) as tx:
-            tx.add_vectors({seq: key for (seq, _), key in zip(batch, keys, strict=True)})
+            tx.add_vectors(list(zip(batch, keys, strict=True)))
         done += len(batch)
         progress(done, of)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from memos_core.operator.recall import Recaller
 from memos_core.operator.residents import Residents
 from memos_core.protocols import Embedder, TextIndex
 from memos_core.reader.intake import Intake
+from memos_core.vault import outbox
 from memos_core.vault.blobs import Blobs
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.lock import FolderLock
@@ -45,7 +46,7 @@ class Core:
         clock: Callable[[], datetime],
     ) -> None:
         self.folder = _prepared(folder)
-        self._closed = False
+        self._closing = self._closed = False
         self._opening = threading.RLock()
         self._embedder: CachingEmbedder | None = None
         self._index: TextIndex | None = None
@@ -55,6 +56,8 @@ class Core:
             self.catalog = Catalog(folder / CATALOG, clock=clock)
             self._wanted = self._chosen(embedder)
             self.blobs = Blobs(folder / BLOBS)
+            with self.catalog.connection() as connection:
+                outbox.free_all(connection)
         except BaseException:
             self._lock.release()
             raise
@@ -75,17 +78,28 @@ class Core:
             raise Closed
 
     def close(self) -> None:
-        """Write down what was counted, stop the background thread, release the folder."""
+        """Write down what was counted, stop the background thread, release the folder.
+
+        Whatever fails on the way, the folder is released.
+        """
         with self._opening:
-            if self._closed:
+            if self._closing:
                 return
-            self.indexer.close()
-            self.recaller.write_uses()
-            self._closed = True
-            if self._index is not None:
-                self._index.close()
-            self.catalog.close()
-            self._lock.release()
+            self._closing = True
+        with ExitStack() as last:  # undone from below: the lock goes last
+            last.callback(self._lock.release)
+            last.callback(self.catalog.close)
+            last.callback(self._close_index)
+            last.callback(self._mark_closed)
+            last.callback(self.recaller.write_uses)
+            self.indexer.close()  # without holding `_opening`: the thread may need it to finish its batch
+
+    def _mark_closed(self) -> None:
+        self._closed = True
+
+    def _close_index(self) -> None:
+        if self._index is not None:
+            self._index.close()
 
     @contextmanager
     def reading(self, principal: Principal, cube_id: str) -> Generator[tuple[View, CubeHeader]]:
@@ -104,25 +118,25 @@ class Core:
         self.check_open()
         with self._opening:
             if self._embedder is None:
-                self._embedder = CachingEmbedder(self._checked(open_embedder(self._wanted)))
+                self._embedder = _cached(self._checked(open_embedder(self._wanted)))
             return self._embedder
 
     def changed_over(self, embedder: Embedder, spec: EmbedderSpec) -> bool:
         """Make this the store's embedder, if every memory has vectors by it; return whether.
 
-        The index is owed everything from then on, and nothing stays resident.
+        The index is begun anew and owed everything from then on, and nothing stays resident.
+        `spec` None keeps the way in which the embedder is opened.
         """
-        record = EmbedderRecord(
-            identity=embedder.identity,
-            dimensions=embedder.dimensions,
-            spec=spec if isinstance(spec, str) else None,
-        )
-        with self._opening, self.catalog.write(SYSTEM) as tx:
-            if tx.count_without_keys(embedder.identity):
-                return False
-            tx.switch_embedder(record)
-            self._wanted, self._embedder = spec, CachingEmbedder(embedder)
-        self.residents.clear()
+        kept = self._wanted if spec is None else spec
+        record = _record(embedder, kept)
+        with self.indexer.paused(), self._opening:
+            with self.catalog.write(SYSTEM) as tx:
+                if tx.count_without_keys(embedder.identity):
+                    return False
+                tx.switch_embedder(record)
+            self._wanted, self._embedder = kept, _cached(embedder)
+            self._renew_index()
+            self.residents.clear()
         return True
 
     def index(self) -> TextIndex:
@@ -134,14 +148,21 @@ class Core:
                 self._index = self._open_index(embedder)
             return self._index
 
-    def renew_index(self) -> None:
-        """Close the index and, where it is this folder's own, delete it; the next use opens an empty one."""
-        with self._opening:
-            if self._index is not None:
-                self._index.close()
-                self._index = None
-            if self._index_spec is None:
-                shutil.rmtree(self.folder / INDEX, ignore_errors=True)
+    @property
+    def index_exists(self) -> bool:
+        """Whether there is an index to ask: one in the folder, or one that was named."""
+        return self._index_spec is not None or (self.folder / INDEX).exists()
+
+    def _renew_index(self) -> None:
+        """Let go of the index; where it is this folder's own, delete it: the next use opens an empty one.
+
+        An index that was handed over stays as it is, and is told everything again.
+        """
+        if self._index is not None and self._index is not self._index_spec:
+            self._index.close()
+            self._index = None
+        if self._index_spec is None:
+            shutil.rmtree(self.folder / INDEX, ignore_errors=True)
 
     def _open_index(self, embedder: Embedder) -> TextIndex:
         from memos_core.tiers.text.milvus import MilvusIndex  # noqa: PLC0415 - brings pymilvus, 1.7 s
@@ -179,7 +200,7 @@ class Core:
         """Return the embedder if the store's vectors are its own; a new store makes it its own."""
         record = self.recorded_embedder()
         if record is None:
-            self.changed_over(embedder, self._wanted)
+            self._first(embedder)
         elif record.identity != embedder.identity:
             raise MigrationNeeded(
                 f"this store's vectors are of {record.identity!r}, not of {embedder.identity!r}: open it "
@@ -188,6 +209,23 @@ class Core:
                 wanted=embedder.identity,
             )
         return embedder
+
+    def _first(self, embedder: Embedder) -> None:
+        """Write down who makes this store's vectors from now on."""
+        with self.catalog.write(SYSTEM) as tx:
+            tx.switch_embedder(_record(embedder, self._wanted))
+
+
+def _record(embedder: Embedder, spec: EmbedderSpec) -> EmbedderRecord:
+    return EmbedderRecord(
+        identity=embedder.identity,
+        dimensions=embedder.dimensions,
+        spec=spec if isinstance(spec, str) else None,
+    )
+
+
+def _cached(embedder: Embedder) -> CachingEmbedder:
+    return embedder if isinstance(embedder, CachingEmbedder) else CachingEmbedder(embedder)
 
 
 def _prepared(folder: Path) -> Path:

@@ -17,14 +17,16 @@ from memos_core.memory import (
     Revision,
     Source,
     Visibility,
+    checked_id,
     checked_name,
     checked_tags,
     checked_text,
     checked_time,
     checked_ttl,
+    checked_within,
 )
 from memos_core.operator.recall import Ask
-from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query
+from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query, checked_where
 from memos_core.reader.drafts import said, statement_digest
 from memos_core.vault.draft import Draft
 
@@ -90,8 +92,8 @@ class MemCube:
             event_at=at,
             expires_at=self._core.catalog.clock() + ttl if ttl else None,
             visibility=_visibility(visibility),
-            sensitivity=_within(sensitivity, 0, 9, what="sensitivity"),
-            priority=_within(priority, -9, 9, what="priority"),
+            sensitivity=checked_within(sensitivity, 0, 9, what="sensitivity"),
+            priority=checked_within(priority, -9, 9, what="priority"),
         )
         memory = self._core.intake.state(self._principal, self._id, draft)
         self._core.indexer.poke()
@@ -127,6 +129,8 @@ class MemCube:
         `kind`, `tags` and `at` are kept unless given.
         """
         self._core.check_open()
+        if expected is not None:
+            checked_within(expected, 1, 1 << 62, what="expected")
         changes: dict[str, Any] = {}
         if kind is not None:
             changes["kind"] = checked_name(kind, what="kind")
@@ -137,7 +141,7 @@ class MemCube:
         memory = self._core.intake.revise(
             self._principal,
             self._id,
-            checked_name(memory_id, what="memory id"),
+            checked_id(memory_id),
             text=checked_text(text),
             expected=expected,
             changes=changes,
@@ -148,9 +152,9 @@ class MemCube:
     def forget(self, memory_id: str) -> Erasure:
         """Erase a memory with its versions, sources and keys; return the receipt."""
         self._core.check_open()
+        memory_id = checked_id(memory_id)
         with self._core.catalog.write(self._principal) as tx:
-            cube = tx.open(self._id)
-            erasure = tx.erase(cube, checked_name(memory_id, what="memory id"))
+            erasure = tx.erase(tx.open(self._id), memory_id)
         self._core.indexer.poke()
         return erasure
 
@@ -160,10 +164,12 @@ class MemCube:
         What a memory "supersedes" never ranks above it again.
         """
         self._core.check_open()
+        source, target = checked_id(source), checked_id(target)
         if source == target:
             raise InvalidInput("a memory cannot be linked to itself")
+        relation = _relation(relation)
         with self._core.catalog.write(self._principal) as tx:
-            return tx.link(tx.open(self._id), source, _relation(relation), target)
+            return tx.link(tx.open(self._id), source, relation, target)
 
     # --- read --------------------------------------------------------------------------------
 
@@ -183,14 +189,14 @@ class MemCube:
         An empty cube gives an empty Recall; a back end that fails raises.
         """
         self._core.check_open()
-        where = _in_session(where or Where(), session)
+        where = _in_session(checked_where(where), session)
         ask = Ask(query=checked_query(query), k=checked_k(k), where=where, budget=checked_budget(budget))
         return self._core.recaller.recall(self._principal, self._id, ask)
 
     def get(self, memory_id: str) -> Memory:
         """Return the present version of a memory."""
         with self._core.reading(self._principal, self._id) as (view, cube):
-            return view.memory(cube, memory_id)
+            return view.memory(cube, checked_id(memory_id))
 
     def list(
         self,
@@ -201,23 +207,23 @@ class MemCube:
         offset: int = 0,
     ) -> Sequence[Memory]:
         """Return the memories that match, in the order in which they were first written."""
-        where = where or Where()
+        where = checked_where(where)
         wanted = Where(**{**_fields(where), "tags": (*where.tags, *checked_tags(tags))})
         if limit is not None:
-            _within(limit, 0, 1 << 62, what="limit")
-        _within(offset, 0, 1 << 62, what="offset")
+            checked_within(limit, 0, 1 << 62, what="limit")
+        checked_within(offset, 0, 1 << 62, what="offset")
         with self._core.reading(self._principal, self._id) as (view, cube):
             return view.listed(cube, wanted, limit=limit, offset=offset)
 
     def history(self, memory_id: str) -> Sequence[Revision]:
         """Return every version of a memory, oldest first."""
         with self._core.reading(self._principal, self._id) as (view, cube):
-            return view.history(cube, memory_id)
+            return view.history(cube, checked_id(memory_id))
 
     def sources(self, memory_id: str) -> Sequence[Source]:
         """Return the verbatim messages or statements that a memory came from, oldest first."""
         with self._core.reading(self._principal, self._id) as (view, cube):
-            return view.sources(cube, memory_id)
+            return view.sources(cube, checked_id(memory_id))
 
     def find(self, prefix: str) -> str:
         """Return the one memory id that starts with `prefix`; InvalidInput if there are several."""
@@ -259,9 +265,3 @@ def _relation(value: Relation | str) -> Relation:
         return Relation(value)
     except ValueError as exc:
         raise InvalidInput(f"a relation is one of {', '.join(Relation)}, not {value!r}") from exc
-
-
-def _within(value: object, low: int, high: int, *, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidInput(f"{what} must be a whole number from {low} to {high}, not {value!r}")
-    return value

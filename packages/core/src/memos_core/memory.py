@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from memos_core.errors import InvalidInput
 
 MAX_TEXT_BYTES = 1 << 20  # one MiB: a memory is a thing said, not an archive
 MAX_NAME_BYTES = 1024
+MAX_TTL = timedelta(days=365_000)
 
 
 class State(StrEnum):
@@ -148,7 +149,7 @@ class Message:
     def __post_init__(self) -> None:
         checked_name(self.speaker, what="speaker")
         checked_text(self.text)
-        checked_time(self.at, what="at")
+        object.__setattr__(self, "at", checked_time(self.at, what="at"))
         if self.id is not None:
             checked_name(self.id, what="message id")
         if self.role is not None:
@@ -221,7 +222,7 @@ def checked_name(name: object, *, what: str) -> str:
 
 
 def checked_time(at: object, *, what: str) -> datetime | None:
-    """Return `at` if it is None or knows its time zone."""
+    """Return `at` in UTC if it knows its time zone; None stays None."""
     if at is None:
         return None
     if not isinstance(at, datetime):
@@ -231,7 +232,22 @@ def checked_time(at: object, *, what: str) -> datetime | None:
             f"{what}={at.isoformat()} has no time zone: say which, e.g. "
             f"{what}.replace(tzinfo=timezone.utc) or {what}.astimezone()"
         )
-    return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as exc:
+        raise InvalidInput(f"{what}={at.isoformat()} has no equal in UTC: the calendar ends there") from exc
+
+
+def checked_id(memory_id: object) -> str:
+    """Return `memory_id` if it could be one."""
+    return checked_name(memory_id, what="memory id")
+
+
+def checked_within(value: object, low: int, high: int, *, what: str) -> int:
+    """Return `value` if it is a whole number from `low` to `high`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidInput(f"{what} must be a whole number from {low} to {high}, not {value!r}")
+    return value
 
 
 def checked_ttl(ttl: object) -> timedelta | None:
@@ -242,6 +258,8 @@ def checked_ttl(ttl: object) -> timedelta | None:
         raise InvalidInput(f"ttl must be a timedelta, not {type(ttl).__name__}")
     if ttl <= timedelta(0):
         raise InvalidInput(f"ttl must be positive, not {ttl!r}: use forget() to erase at once")
+    if ttl > MAX_TTL:
+        raise InvalidInput("ttl is over 1,000 years: leave it out, and the memory stays")
     return ttl
 
 

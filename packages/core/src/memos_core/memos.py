@@ -14,7 +14,7 @@ from memos_core.cube import Principal
 from memos_core.embed import EmbedderSpec
 from memos_core.errors import InvalidInput, NotFound
 from memos_core.memcube import MemCube
-from memos_core.memory import checked_name
+from memos_core.memory import checked_name, checked_time
 from memos_core.protocols import TextIndex
 from memos_core.vault.catalog import utc_now
 
@@ -61,8 +61,12 @@ class MemOS:
         """
         if isinstance(resident_bytes, bool) or not isinstance(resident_bytes, int) or resident_bytes < 0:
             raise InvalidInput(f"resident_bytes must be a number of bytes from 0, not {resident_bytes!r}")
+        who = _principal(principal)
+        if not isinstance(folder, str | Path):
+            raise InvalidInput(f"folder must be a path, not {folder!r}")
+        checked_time(clock(), what="clock()")
         core = Core(Path(folder), embedder=embedder, index=index, resident_bytes=resident_bytes, clock=clock)
-        return cls(core, _principal(principal))
+        return cls(core, who)
 
     def as_principal(self, principal: Principal | str) -> MemOS:
         """Return the same open store as somebody else sees it. It is the application that vouches for who."""

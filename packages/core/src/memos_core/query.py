@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import overload
 
 from memos_core.errors import InvalidInput
-from memos_core.memory import Memory, checked_tags, checked_text, checked_time
+from memos_core.memory import Memory, checked_tags, checked_text, checked_time, checked_within
 
+MOST_WANTED = 256  # values in one field of a filter
 BYTES_PER_TOKEN = 3  # UTF-8 bytes; common tokenizers average 4+ for English and about 3 for Chinese
 
 
@@ -33,8 +34,14 @@ class Where:
     def __post_init__(self) -> None:
         for name in ("kinds", "tags", "speakers", "sessions"):
             object.__setattr__(self, name, checked_tags(getattr(self, name)))
-        checked_time(self.since, what="since")
-        checked_time(self.until, what="until")
+            if len(getattr(self, name)) > MOST_WANTED:
+                raise InvalidInput(f"{name} names over {MOST_WANTED} values: ask in several parts")
+        for name in ("since", "until"):
+            object.__setattr__(self, name, checked_time(getattr(self, name), what=name))
+        if self.max_sensitivity is not None:
+            checked_within(self.max_sensitivity, 0, 9, what="max_sensitivity")
+        if self.min_priority is not None:
+            checked_within(self.min_priority, -9, 9, what="min_priority")
 
     @property
     def is_empty(self) -> bool:
@@ -142,6 +149,15 @@ class Recall(Sequence[Hit]):
                 chosen.append(hit)
                 lines.append(line)
         return chosen
+
+
+def checked_where(where: object) -> Where:
+    """Return `where` if it is a Where; None means no filter."""
+    if where is None:
+        return Where()
+    if not isinstance(where, Where):
+        raise InvalidInput(f"where must be Where(...), not {where!r}")
+    return where
 
 
 def checked_budget(budget: int | None) -> int | None:

@@ -16,6 +16,7 @@ from memos_core.errors import BackendError
 from memos_core.protocols import Vectors
 
 _TOKENS = 1024  # a mean over more says nothing, and a long text must not take memory without bound
+_CHARACTERS = 65_536  # hold far more than 1,024 tokens; tokenising a whole MiB takes seconds
 _WINDOW = 256  # texts whose word vectors are held at once
 _UNKNOWN = 0  # "<unk>", what a text without any token is taken for
 
@@ -66,7 +67,8 @@ class StaticEmbedder:
         return vector
 
     def _embed_window(self, texts: list[str]) -> Vectors:
-        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        heads = [text[:_CHARACTERS] for text in texts]
+        encodings = self._tokenizer.encode_batch_fast(heads, add_special_tokens=False)
         tokens = [encoding.ids or [_UNKNOWN] for encoding in encodings]
         starts = np.cumsum([0, *(len(ids) for ids in tokens[:-1])])
         states = self._table[np.concatenate(tokens)].astype(np.float32)

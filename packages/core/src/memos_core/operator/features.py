@@ -30,6 +30,9 @@ FEATURES: Final = (
     "next",  # half bm25_window, half cosine, of the following memory
     "previous",  # ... of the previous one
     "session",  # mean of the session's three best such scores
+    "bm25_session",  # BM25 with the whole session as the document
+    "cosine_session",  # mean cosine of the session's memories
+    "best_session",  # best cosine of the session's memories
     "answers",  # the previous memory is a question; how well that one fits
     "question",  # the memory asks
     "in_time",  # its event time lies in the stretch that the query names
@@ -64,6 +67,7 @@ def features(cube: Arrays, query: Query) -> Floats:
         _lexical(by, cube, query.postings)
         _semantic(by, cube, query.cosine)
         _social(by, cube)
+        _sessions(by, cube, query)
         _asked(by, cube, query)
     return by.T
 
@@ -95,7 +99,7 @@ def _lexical(by: Floats, cube: Arrays, postings: Sequence[Posting]) -> None:
             _widen(counts, posting, cube, reach)
             seen = counts[:n]
             held = int(np.count_nonzero(seen))
-            weight = np.float32(np.log(1 + (n - held + 0.5) / (held + 0.5)))
+            weight = _rarity(held, n)
             np.add(seen, scale, out=spare)
             np.divide(seen, spare, out=spare)
             spare *= weight
@@ -108,6 +112,11 @@ def _lexical(by: Floats, cube: Arrays, postings: Sequence[Posting]) -> None:
         row[:] = scaled(row)
     if rarity:
         cover /= np.float32(rarity)
+
+
+def _rarity(held: int, of: int) -> np.float32:
+    """Return the term's IDF, never negative, where `held` of `of` documents have it."""
+    return np.float32(np.log(1 + (of - held + 0.5) / (held + 0.5)))
 
 
 def _saturation(lengths: Floats) -> Floats:
@@ -176,6 +185,21 @@ def _session(values: Floats, cube: Arrays) -> Floats:
     out = np.empty_like(values)
     out[cube.session_order] = np.repeat(total / open_places, cube.session_sizes)
     return out
+
+
+def _sessions(by: Floats, cube: Arrays, query: Query) -> None:
+    """Fill in what the session says as a whole; a memory without one is a session of its own."""
+    count, scale = len(cube.session_starts), _saturation(cube.session_lengths)
+    total = np.zeros(count, np.float32)
+    for posting in query.postings:
+        places = cube.session_of[posting.positions]
+        seen = np.bincount(places, weights=posting.counts, minlength=count).astype(np.float32)
+        total += _rarity(int(np.count_nonzero(seen)), count) * (seen / (seen + scale))
+    cosine = query.cosine[cube.session_order]
+    mean = np.add.reduceat(cosine, cube.session_starts) / cube.session_sizes.astype(np.float32)
+    best = np.maximum.reduceat(cosine, cube.session_starts)
+    for name, values in (("bm25_session", total), ("cosine_session", mean), ("best_session", best)):
+        by[_row(name)] = scaled(values)[cube.session_of]
 
 
 def _asked(by: Floats, cube: Arrays, query: Query) -> None:

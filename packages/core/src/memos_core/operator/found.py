@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from memos_core.memory import Memory
 from memos_core.operator.pack import Companion, Piece, packed
 from memos_core.operator.rank import Ranking
 from memos_core.operator.succession import in_succession
+from memos_core.protocols import Vectors
 from memos_core.query import Hit, Why, estimate_tokens, line_of
 from memos_core.tiers.text.arrays import NONE
 from memos_core.tiers.text.resident import Resident
@@ -28,6 +29,7 @@ class Found:
     place: int
     score: float
     why: Why
+    newer: tuple[str, ...] = ()  # ids of what supersedes it
     context: bool = False
 
     @classmethod
@@ -45,24 +47,29 @@ class Found:
         return Hit(memory=self.memory, score=self.score, why=self.why, context=self.context)
 
 
-def succeeded(view: View, cube: CubeHeader, found: Sequence[Found]) -> list[Found]:
-    """Return the hits with everything that supersedes one of them right above it."""
+def succeeded(
+    view: View, cube: CubeHeader, found: Sequence[Found], *, among: Collection[int] | None
+) -> list[Found]:
+    """Return the hits with everything that supersedes one of them right above it.
+
+    A successor outside `among` (seqs that the filter lets through; None lets all) is left out.
+    """
     newer_of = _newer_of(view, [each.memory.id for each in found])
     if not newer_of:
         return list(found)
-    known = {each.memory.id: each for each in found}
+    known = {each.memory.id: replace(each, newer=tuple(newer_of.get(each.memory.id, ()))) for each in found}
     order = in_succession(list(known), newer_of)
     seqs = view.seqs_of(cube, [each for each in order if each not in known])
-    memories = view.hydrate(cube, seqs.values())
+    memories = view.hydrate(cube, [seq for seq in seqs.values() if among is None or seq in among])
     placed: list[Found] = []
     for memory_id in reversed(order):  # from below, so that what is above can be given its score
         below = placed[-1] if placed else None
         if memory_id in known:
             floor = below.score if below else 0.0
             placed.append(replace(known[memory_id], score=max(known[memory_id].score, floor)))
-        elif below and seqs.get(memory_id) in memories:
-            seq = seqs[memory_id]
-            placed.append(replace(below, memory=memories[seq], seq=seq, place=NONE))
+        elif below and (seq := seqs.get(memory_id, NONE)) in memories:
+            newer = tuple(newer_of.get(memory_id, ()))
+            placed.append(replace(below, memory=memories[seq], seq=seq, place=NONE, newer=newer))
     return placed[::-1]
 
 
@@ -81,37 +88,64 @@ def _newer_of(view: View, ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def fitted(
-    view: View, cube: CubeHeader, keys: Resident, found: Sequence[Found], *, budget: int, most: int
+    view: View,
+    cube: CubeHeader,
+    keys: Resident,
+    found: Sequence[Found],
+    *,
+    budget: int,
+    most: int,
+    among: Collection[int] | None,
 ) -> list[Found]:
-    """Return the hits that fill the budget best, and turns beside them that make them readable."""
+    """Return the hits that fill the budget best, best first, then turns that make them readable."""
     if not found:
         return []
     beside = {each.place: _companions(keys, each.place) for each in found}
     seqs = {place: int(keys.arrays.traits.seqs[place]) for places in beside.values() for place in places}
-    memories = view.hydrate(cube, seqs.values())
-    texts = {place: memories[seq] for place, seq in seqs.items() if seq in memories}
-    pieces = [
+    known = {each.seq for each in found}
+    open_ = {seq for seq in seqs.values() if seq not in known and (among is None or seq in among)}
+    texts = view.hydrate(cube, open_)
+    chosen = packed(
+        _pieces(
+            found, {place: [p for p in beside[place] if seqs[p] in texts] for place in beside}, texts, seqs
+        ),
+        _directions(keys, found),
+        budget=budget,
+        most=most,
+    )
+    return [
+        *(found[number] for number in sorted(chosen.pieces)),
+        *(
+            Found(memory=texts[seqs[place]], seq=seqs[place], place=place, score=0.0, why=Why(), context=True)
+            for place in chosen.companions
+        ),
+    ]
+
+
+def _pieces(
+    found: Sequence[Found],
+    beside: Mapping[int, Sequence[int]],
+    texts: Mapping[int, Memory],
+    seqs: Mapping[int, int],
+) -> list[Piece]:
+    number_of = {each.memory.id: number for number, each in enumerate(found)}
+    return [
         Piece(
-            number=number,
             score=each.score,
             cost=_cost(each.memory),
-            companions=tuple(
-                Companion(place, _cost(texts[place])) for place in beside[each.place] if place in texts
-            ),
+            after=tuple(n for n in map(number_of.get, each.newer) if n is not None and n < number),
+            companions=tuple(Companion(place, _cost(texts[seqs[place]])) for place in beside[each.place]),
         )
         for number, each in enumerate(found)
     ]
+
+
+def _directions(keys: Resident, found: Sequence[Found]) -> Vectors:
+    """Return a unit vector per hit; nothing is like a hit that a link put in."""
     places = np.array([each.place for each in found], dtype=np.intp)
-    chosen = packed(pieces, keys.vectors_of(places), budget=budget, most=most)
-    known = {each.seq for each in found}
-    return [
-        *(found[number] for number in chosen.pieces),
-        *(
-            Found(memory=texts[place], seq=seqs[place], place=place, score=0.0, why=Why(), context=True)
-            for place in chosen.companions
-            if seqs[place] not in known
-        ),
-    ]
+    vectors = keys.vectors_of(np.maximum(places, 0))
+    vectors[places == NONE] = 0
+    return vectors
 
 
 def _companions(keys: Resident, place: int) -> list[int]:

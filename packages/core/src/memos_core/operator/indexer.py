@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
-from memos_core.errors import BackendError, BackendUnavailable, MemOSError
+from memos_core.errors import BackendUnavailable
 from memos_core.protocols import TextIndex
 from memos_core.vault import outbox
 from memos_core.vault.catalog import Catalog
@@ -30,7 +31,7 @@ class Indexer:
     def __init__(self, catalog: Catalog, *, index: Callable[[], TextIndex], model: Callable[[], str]) -> None:
         self._catalog, self._index, self._model = catalog, index, model
         self._name = uuid.uuid4().hex
-        self._paying = threading.Lock()
+        self._paying = threading.RLock()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -49,29 +50,36 @@ class Indexer:
         while self.owed() > until and not self._stop.is_set():
             paid = self.pay()
             if not paid:
-                break  # what is left is leased elsewhere, or changed while it was told
+                break  # what is left changed while it was told; its own debt is on the way
             settled += paid
         return settled
 
     def pay(self) -> int:
         """Claim a batch, tell the index the present truth, settle; return how many were settled."""
-        with self._paying:
+        with self.paused():
+            model = self._model()  # before any transaction: it may want to write who made the vectors
             with self._catalog.connection() as connection:
                 debts = outbox.claim(connection, by=self._name, now=self._catalog.clock(), limit=BATCH)
             if not debts:
                 return 0
             try:
-                told = self._tell(list(dict.fromkeys(debt.memory_id for debt in debts)))
-            except MemOSError:
+                told = self._tell(list(dict.fromkeys(debt.memory_id for debt in debts)), model)
+            except BaseException:
                 with self._catalog.connection() as connection:
                     outbox.release(connection, [debt.seq for debt in debts], by=self._name)
                 raise
             with self._catalog.connection() as connection:
-                return outbox.settle(connection, debts, told, by=self._name, model=self._model())
+                return outbox.settle(connection, debts, told, by=self._name, model=model)
 
-    def _tell(self, ids: list[str]) -> dict[str, int | None]:
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Let nobody else pay during this block."""
+        with self._paying:
+            yield
+
+    def _tell(self, ids: list[str], model: str) -> dict[str, int | None]:
         with self._catalog.read() as view:
-            truth = outbox.truth(view.connection, ids, model=self._model())
+            truth = outbox.truth(view.connection, ids, model=model)
         index = self._index()
         gone = [each for each in ids if each not in truth]
         if gone:
@@ -90,6 +98,7 @@ class Indexer:
         self._wake.set()
 
     def _run(self) -> None:
+        """Pay whenever something is owed, until stopped; whatever goes wrong, the debt stays."""
         pause = RETRY_FIRST
         while not self._stop.is_set():
             self._wake.wait()
@@ -99,13 +108,13 @@ class Indexer:
             try:
                 self.drain()
                 pause = RETRY_FIRST
-            except BackendUnavailable as exc:
-                log.warning("the index is not available; its debt stays", extra={"cause": str(exc)})
+            except Exception as exc:
+                log.warning(
+                    "the index was not told; its debt stays", exc_info=not isinstance(exc, BackendUnavailable)
+                )
                 self._stop.wait(pause)
                 pause = min(2 * pause, RETRY_LAST)
                 self._wake.set()
-            except BackendError:
-                log.exception("the index refused its debt; drain() will raise the same error")
 
     def close(self) -> None:
         """Stop the background thread after the batch in hand. What is owed stays in the catalog."""

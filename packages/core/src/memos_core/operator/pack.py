@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memos_core.protocols import Vectors
 
@@ -22,11 +23,14 @@ class Companion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A hit as packing sees it: its number among the hits, its score (0 to 1), its tokens."""
+    """A hit as packing sees it: its score (0 to 1), and what it costs in tokens.
 
-    number: int
+    It waits for the pieces `after` which it may come (by number): those that supersede it.
+    """
+
     score: float
     cost: int
+    after: tuple[int, ...] = ()
     companions: tuple[Companion, ...] = ()
 
 
@@ -51,7 +55,7 @@ def packed(pieces: Sequence[Piece], vectors: Vectors, *, budget: int, most: int)
     costs = np.array([piece.cost for piece in pieces])
     likeness = np.zeros(len(pieces), dtype=np.float32)
     unused = np.ones(len(pieces), dtype=np.bool_)
-    while len(chosen) < most and (fits := unused & (costs <= left)).any():
+    while len(chosen) < most and (fits := unused & (costs <= left) & _ready(pieces, chosen)).any():
         one = int(np.argmax(np.where(fits, RELEVANCE * scores - (1 - RELEVANCE) * likeness, -np.inf)))
         chosen.append(one)
         unused[one] = False
@@ -62,4 +66,9 @@ def packed(pieces: Sequence[Piece], vectors: Vectors, *, budget: int, most: int)
         if companion.place not in companions and companion.cost <= left:
             companions[companion.place] = None
             left -= companion.cost
-    return Packed(pieces=tuple(pieces[one].number for one in chosen), companions=tuple(companions))
+    return Packed(pieces=tuple(chosen), companions=tuple(companions))
+
+
+def _ready(pieces: Sequence[Piece], chosen: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which pieces wait for nothing that is not chosen."""
+    return np.array([set(piece.after) <= set(chosen) for piece in pieces])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -44,25 +44,45 @@ class Proposer:
         vector: Vectors,
         model: str,
         count: int,
-        among: Sequence[int] | None,
+        among: Collection[int] | None,
         where: Where,
     ) -> Resident:
         """Return the keys of the likely memories and of the turns around them.
 
-        What the index has not been told yet is always among them; without the index, every key of
-        the cube is compared.
+        What the index has not been told yet is always among them. Too few in sight, and more are
+        asked for; without the index, every key of the cube is compared.
         """
-        limit = max(PROPOSED, 4 * count)
         if among is not None and len(among) <= FEW:
             seqs = set(among)
         else:
-            seqs = self._dense(view, cube, vector, model=model, limit=limit, where=where)
-            seqs |= {seq for seq, _ in view.lexical_matches(cube, terms(query), limit=limit)}
+            seqs = self._likely(view, cube, query, vector, model=model, count=count, among=among, where=where)
         keys = Resident(dimensions=len(vector))
-        keys.apply(
-            view.key_rows(cube, model, view.beside(cube, sorted(seqs), reach=REACH)), change=cube.change
-        )
+        beside = view.beside(cube, sorted(seqs), reach=REACH)
+        keys.apply(view.key_rows(cube, model, beside), change=cube.change)
         return keys
+
+    def _likely(
+        self,
+        view: View,
+        cube: CubeHeader,
+        query: str,
+        vector: Vectors,
+        *,
+        model: str,
+        count: int,
+        among: Collection[int] | None,
+        where: Where,
+    ) -> set[int]:
+        limit, wanted = max(PROPOSED, 4 * count), terms(query)
+        while True:
+            lexical = {seq for seq, _ in view.lexical_matches(cube, wanted, limit=limit)}
+            dense = self._dense(view, cube, vector, model=model, limit=limit, where=where)
+            found = view.seqs_in_sight(cube, lexical | dense)
+            if among is not None:
+                found &= set(among)
+            if len(found) >= count or max(len(lexical), len(dense)) < limit:
+                return found
+            limit *= 4
 
     def _dense(
         self, view: View, cube: CubeHeader, vector: Vectors, *, model: str, limit: int, where: Where

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -66,20 +66,30 @@ class Recaller:
     def recall(self, principal: Principal, cube_id: str, ask: Ask) -> Recall:
         """Return the memories of a cube that answer best, best first."""
         begin = time.perf_counter()
-        embedder = self._embedder()
-        vector = embedder.embed_query(ask.query)
-        with self._catalog.read() as view:
-            cube = view.enter(cube_id, principal, Right.READ)
-            among = None if ask.where.is_empty else view.seqs_matching(cube, ask.where)
-            with self._keys(view, cube, ask, vector, embedder.identity, among) as keys:
-                ranking = rank(keys, ask.query, vector, now=view.now)
-                allowed = None if among is None else np.isin(ranking.seqs, among)
-                found = succeeded(view, cube, _confirmed(view, cube, ranking, ask, allowed))[: ask.wanted]
-                if ask.budget is not None:
-                    found = fitted(view, cube, keys, found, budget=ask.budget, most=ask.k)
+        found = None
+        while found is None:  # again where the store changed over to another embedder meanwhile
+            embedder = self._embedder()
+            found = self._answer(principal, cube_id, ask, embedder)
         self._count(each.seq for each in found)
         hits = tuple(each.hit for each in found)
         return Recall(ask.query, hits, took=time.perf_counter() - begin)
+
+    def _answer(self, principal: Principal, cube_id: str, ask: Ask, embedder: Embedder) -> list[Found] | None:
+        """Return the hits, or None where the store's vectors are no longer of this embedder."""
+        vector = embedder.embed_query(ask.query)
+        with self._catalog.read() as view:
+            cube = view.enter(cube_id, principal, Right.READ)
+            if not view.is_embedded_by(embedder.identity):
+                return None
+            among = None if ask.where.is_empty else frozenset(view.seqs_matching(cube, ask.where))
+            with self._keys(view, cube, ask, vector, embedder.identity, among) as keys:
+                ranking = rank(keys, ask.query, vector, now=view.now)
+                allowed = None if among is None else np.isin(ranking.seqs, list(among))
+                found = _confirmed(view, cube, ranking, ask, allowed)
+                found = succeeded(view, cube, found, among=among)[: ask.wanted]
+                if ask.budget is None:
+                    return found
+                return fitted(view, cube, keys, found, budget=ask.budget, most=ask.k, among=among)
 
     @contextmanager
     def _keys(
@@ -89,7 +99,7 @@ class Recaller:
         ask: Ask,
         vector: Vectors,
         model: str,
-        among: Sequence[int] | None,
+        among: Collection[int] | None,
     ) -> Generator[Resident]:
         """Give the cube's keys: all of them where it is resident, else those that the indexes propose."""
         with self._residents.using(view, cube, model=model, dimensions=len(vector)) as keys:

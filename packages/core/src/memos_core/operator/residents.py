@@ -34,7 +34,7 @@ class Residents:
 
     def __init__(self, *, budget: int) -> None:
         self.budget = budget
-        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._places: OrderedDict[tuple[str, str], _Place] = OrderedDict()
         self._choosing = threading.Lock()
 
     @contextmanager
@@ -43,8 +43,8 @@ class Residents:
     ) -> Generator[Resident | None]:
         """Give the cube's keys as of `view` or newer, for this block alone; None if they are too large."""
         with self._choosing:
-            place = self._places.setdefault(cube.id, _Place())
-            self._places.move_to_end(cube.id)
+            place = self._places.setdefault((cube.id, model), _Place())
+            self._places.move_to_end((cube.id, model))
         with place.lock:
             self._refresh(place, view, cube, model=model, dimensions=dimensions)
             yield place.keys
@@ -65,7 +65,7 @@ class Residents:
     def _evict(self) -> None:
         with self._choosing:
             while self.size() > self.budget and len(self._places) > 1:
-                cube_id, _ = self._places.popitem(last=False)
+                (cube_id, _), _ = self._places.popitem(last=False)
                 log.debug("evicted", extra={"cube": cube_id})
 
     def size(self) -> int:
@@ -75,11 +75,6 @@ class Residents:
     def count(self) -> int:
         """Return how many cubes are resident."""
         return sum(place.keys is not None for place in list(self._places.values()))
-
-    def drop(self, cube_id: str) -> None:
-        """Forget a cube's keys."""
-        with self._choosing:
-            self._places.pop(cube_id, None)
 
     def clear(self) -> None:
         """Forget everything, as when the embedder changes."""

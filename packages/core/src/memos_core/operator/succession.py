@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 
 def in_succession(order: Sequence[str], newer_of: Mapping[str, Sequence[str]]) -> list[str]:
@@ -13,15 +13,22 @@ def in_succession(order: Sequence[str], newer_of: Mapping[str, Sequence[str]]) -
     """
     placed: dict[str, None] = {}
     for each in order:
-        for one in _newest_first(each, newer_of, seen=set()):
+        for one in _newest_first(each, newer_of):
             placed.setdefault(one)
     return list(placed)
 
 
-def _newest_first(each: str, newer_of: Mapping[str, Sequence[str]], seen: set[str]) -> Iterator[str]:
-    if each in seen:
-        return
-    seen.add(each)
-    for newer in newer_of.get(each, ()):
-        yield from _newest_first(newer, newer_of, seen)
-    yield each
+def _newest_first(start: str, newer_of: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return what supersedes `start`, the newest first, and `start` last. Chains may be long."""
+    found: dict[str, None] = {}
+    entered: set[str] = set()
+    pending = [start]
+    while pending:
+        each = pending[-1]
+        newer = [] if each in entered else [one for one in newer_of.get(each, ()) if one not in entered]
+        entered.add(each)
+        if newer:
+            pending.extend(reversed(newer))
+        else:
+            found.setdefault(pending.pop())
+    return list(found)

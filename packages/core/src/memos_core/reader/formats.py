@@ -141,11 +141,16 @@ def _content(record: Mapping[str, Any]) -> str:
 
 def _time(record: Mapping[str, Any]) -> datetime | None:
     """Return the message's time (`at`, `timestamp`, `created_at`): ISO 8601 with a zone, or Unix seconds."""
-    value = next((record[name] for name in ("at", "timestamp", "created_at") if record.get(name)), None)
+    value = next(
+        (record[name] for name in ("at", "timestamp", "created_at") if record.get(name) is not None), None
+    )
     if value is None:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value, UTC)
+        try:
+            return datetime.fromtimestamp(value, UTC)
+        except (OSError, OverflowError) as exc:
+            raise FormatError(f"{value!r} seconds since 1970 is no date that a calendar has") from exc
     try:
         return datetime.fromisoformat(str(value))
     except ValueError as exc:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -28,25 +28,24 @@ class Intake:
     def state(self, principal: Principal, cube_id: str, draft: Draft) -> Memory:
         """Write a statement; an equal one gets another source, and tags it lacked, instead of a twin."""
         with self._catalog.read() as view:
-            cube = view.enter(cube_id, principal, Right.WRITE)
-            known = view.statement(cube, draft.digest)
+            known = view.statement(view.enter(cube_id, principal, Right.WRITE), draft.digest)
         keys = None if known else keys_of([draft], self._embedder())[0]
         with self._catalog.write(principal) as tx:
             cube = tx.open(cube_id)
             known = tx.statement(cube, draft.digest)
             if known is not None:
                 return self._restate(tx, cube, known, draft)
-            if keys is not None:
+            if keys is not None and tx.is_embedded_by(keys.model):
                 seq = tx.add(cube, [(draft, keys)])[0]
                 return tx.hydrate(cube, [seq])[seq]
-        return self.state(principal, cube_id, draft)  # it was forgotten between the two looks
+        return self.state(principal, cube_id, draft)  # the store changed between the two looks
 
     def _restate(self, tx: Tx, cube: CubeHeader, memory_id: str, draft: Draft) -> Memory:
+        """Give a known statement another source, the tags it lacked, and the later of two expiries."""
         tx.add_source(cube, memory_id, draft)
-        memory = tx.memory(cube, memory_id)
-        lacking = [tag for tag in draft.tags if tag not in memory.tags]
-        if lacking:
-            tx.revise(cube, memory_id, changes={"tags": [*memory.tags, *lacking]}, keys=None)
+        changes = _restated(tx.memory(cube, memory_id), draft)
+        if changes:
+            tx.revise(cube, memory_id, changes=changes, keys=None)
         return tx.memory(cube, memory_id)
 
     def say(self, principal: Principal, cube_id: str, drafts: Sequence[Draft]) -> list[Memory]:
@@ -55,43 +54,48 @@ class Intake:
         A message that is known is returned as it is; one known by its id whose text is new is an
         edit, and becomes the next version.
         """
+        digests = [draft.digest for draft in drafts]
         with self._catalog.read() as view:
             cube = view.enter(cube_id, principal, Right.WRITE)
-            known = view.messages(cube, [draft.digest for draft in drafts])
-            lacking = list({draft.digest: draft for draft in drafts if _is_news(draft, known)}.values())
+            known = view.messages(cube, digests)
+            lacking = news(drafts, known)
             if not lacking:
                 found = view.hydrate(cube, {each.seq for each in known.values()})
-                return [found[known[draft.digest].seq] for draft in drafts]
-        made = keys_of(lacking, self._embedder())
-        keys = {draft.digest: key for draft, key in zip(lacking, made, strict=True)}
+                return [found[known[digest].seq] for digest in digests]
+        embedder = self._embedder()
+        made = keys_of(lacking, embedder)
+        keys = {(draft.digest, draft.text): key for draft, key in zip(lacking, made, strict=True)}
         with self._catalog.write(principal) as tx:
             cube = tx.open(cube_id)
-            known = tx.messages(cube, [draft.digest for draft in drafts])
-            news = list({draft.digest: draft for draft in drafts if _is_news(draft, known)}.values())
-            if all(draft.digest in keys for draft in news):
-                seqs = self._write(tx, cube, news, keys, known)
+            known = tx.messages(cube, digests)
+            told = news(drafts, known)
+            if tx.is_embedded_by(embedder.identity) and all((d.digest, d.text) in keys for d in told):
+                seqs = self._write(tx, cube, told, keys, known)
                 found = tx.hydrate(cube, set(seqs.values()))
-                return [found[seqs[draft.digest]] for draft in drafts]
-        return self.say(principal, cube_id, drafts)  # one was forgotten between the two looks
+                return [found[seqs[digest]] for digest in digests]
+        return self.say(principal, cube_id, drafts)  # the store changed between the two looks
 
     def _write(
         self,
         tx: Tx,
         cube: CubeHeader,
-        news: Sequence[Draft],
-        keys: dict[str, Keys],
-        known: dict[str, Known],
+        told: Sequence[Draft],
+        keys: Mapping[tuple[str, str], Keys],
+        known: Mapping[str, Known],
     ) -> dict[str, int]:
-        """Write new messages and edits; return the seq of every message by digest."""
+        """Write new messages, then edits, in the order in which they were told; return seqs by digest."""
+        first = {draft.digest: draft for draft in reversed(told) if draft.digest not in known}
+        fresh = [draft for draft in told if first.get(draft.digest) is draft]
+        edits = [draft for draft in told if first.get(draft.digest) is not draft]
+        added = tx.add(cube, [(draft, keys[draft.digest, draft.text]) for draft in fresh])
         seqs = {digest: each.seq for digest, each in known.items()}
-        fresh = [draft for draft in news if draft.digest not in known]
-        added = tx.add(cube, [(draft, keys[draft.digest]) for draft in fresh])
         seqs |= {draft.digest: seq for draft, seq in zip(fresh, added, strict=True)}
-        for draft in news:
-            if draft.digest in known:
-                memory_id = known[draft.digest].memory_id
-                tx.add_source(cube, memory_id, draft)
-                tx.revise(cube, memory_id, changes={"text": draft.text}, keys=keys[draft.digest])
+        edited = tx.hydrate(cube, {seqs[draft.digest] for draft in edits})
+        for draft in edits:
+            memory_id = edited[seqs[draft.digest]].id
+            tx.add_source(cube, memory_id, draft)
+            changes = {"text": draft.text, "digest": draft.digest}
+            tx.revise(cube, memory_id, changes=changes, keys=keys[draft.digest, draft.text])
         return seqs
 
     def revise(
@@ -111,18 +115,36 @@ class Intake:
         keys = keys_of([draft], self._embedder())[0]
         with self._catalog.write(principal) as tx:
             cube = tx.open(cube_id)
-            seq = tx.revise(
-                cube,
-                memory_id,
-                changes={**changes, "text": text, "digest": draft.digest},
-                keys=keys,
-                expected=expected,
-            )
-            return tx.hydrate(cube, [seq])[seq]
+            if tx.is_embedded_by(keys.model):
+                changed = {**changes, "text": text, "digest": draft.digest}
+                seq = tx.revise(cube, memory_id, changes=changed, keys=keys, expected=expected)
+                return tx.hydrate(cube, [seq])[seq]
+        return self.revise(  # the store changed between the two looks
+            principal, cube_id, memory_id, text=text, expected=expected, changes=changes
+        )
 
 
-def _is_news(draft: Draft, known: dict[str, Known]) -> bool:
-    return draft.digest not in known or known[draft.digest].text != draft.text
+def news(drafts: Sequence[Draft], known: Mapping[str, Known]) -> list[Draft]:
+    """Return the drafts that say something new, each compared with what was told before it."""
+    told = {digest: each.text for digest, each in known.items()}
+    found: list[Draft] = []
+    for draft in drafts:
+        if told.get(draft.digest) != draft.text:
+            found.append(draft)
+            told[draft.digest] = draft.text
+    return found
+
+
+def _restated(memory: Memory, draft: Draft) -> dict[str, Any]:
+    """Return what a statement made again changes: tags it lacked, and an expiry that is later."""
+    changes: dict[str, Any] = {}
+    lacking = [tag for tag in draft.tags if tag not in memory.tags]
+    if lacking:
+        changes["tags"] = [*memory.tags, *lacking]
+    present = memory.header.governance.expires_at
+    if present is not None and (draft.expires_at is None or draft.expires_at > present):
+        changes["expires_at"] = draft.expires_at
+    return changes
 
 
 def _redraft(memory: Memory, text: str, changes: dict[str, Any]) -> Draft:

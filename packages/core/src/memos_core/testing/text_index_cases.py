@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memos_core.protocols import Candidate, IndexEntry, TextIndex, Vectors
@@ -21,7 +22,7 @@ NASTY = {
     "cjk": "我住在里斯本。東京に住んでいます。",
     "nul": "before\x00after",
     "quotes": 'it\'s "quoted" \\ and `ticked` \\" or 1 == 1',
-    "rtl": "\u202eمرحبا שלום\u202c",
+    "rtl": "\u202eمرحبا שלום\u202c",  # noqa: RUF001 - Arabic and Hebrew
     "filter": '"] or cube != "" or id in ["',
     "lines": "one\ntwo\r\nthree\ttabbed\u2028",
     "long": "ünïcödé " * 9_000,  # over 100 kB, and no even cut
@@ -59,7 +60,29 @@ def summary(found: Sequence[Candidate]) -> list[tuple[str, float]]:
 Step: TypeAlias = list[IndexEntry] | list[str]  # an upsert or a delete
 
 
-def steps(dimensions: int) -> st.SearchStrategy[Step]:
+def compare_with_a_dict(index: TextIndex, *, dimensions: int, examples: int) -> None:
+    """Check random upserts, deletes and searches against a dict and brute force in numpy."""
+    model: dict[str, IndexEntry] = {}
+
+    @settings(max_examples=examples, deadline=None, derandomize=True, database=None)
+    @given(st.lists(_steps(dimensions), min_size=1, max_size=6), st.integers(0, 999))
+    def run(steps: list[Step], seed: int) -> None:
+        question = random_units(seed, dimensions=dimensions)[0]
+        index.delete(sorted(model))
+        model.clear()
+        for step in steps:
+            _apply(step, index)
+            _apply_to_model(step, model)
+            _agree(index, model, question, cubes=[HERE], limit=3)
+            _agree(index, model, question, cubes=[HERE], limit=3, since=NOON)
+            _agree(index, model, question, cubes=[HERE], limit=3, until=NOON + TINY)
+            _agree(index, model, question, cubes=[HERE, THERE], limit=50)
+            assert index.count() == len(model)
+
+    run()
+
+
+def _steps(dimensions: int) -> st.SearchStrategy[Step]:
     """Return a strategy for upserts and deletes of eight memories in two cubes."""
     ids = st.sampled_from([f"m{n}" for n in range(8)])
     entries = st.builds(
@@ -81,13 +104,13 @@ def steps(dimensions: int) -> st.SearchStrategy[Step]:
     return st.lists(entries, max_size=5) | st.lists(ids, max_size=3)
 
 
-def apply(step: Step, index: TextIndex) -> None:
+def _apply(step: Step, index: TextIndex) -> None:
     """Do the step to an index."""
     index.delete([x for x in step if isinstance(x, str)])
     index.upsert([x for x in step if isinstance(x, IndexEntry)])
 
 
-def apply_to_model(step: Step, model: dict[str, IndexEntry]) -> None:
+def _apply_to_model(step: Step, model: dict[str, IndexEntry]) -> None:
     """Do the step to a dict."""
     for item in step:
         if isinstance(item, str):
@@ -96,7 +119,7 @@ def apply_to_model(step: Step, model: dict[str, IndexEntry]) -> None:
             model[item.id] = item
 
 
-def agree(
+def _agree(
     index: TextIndex,
     model: Mapping[str, IndexEntry],
     question: Vectors,

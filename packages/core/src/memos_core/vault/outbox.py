@@ -123,6 +123,13 @@ def _indexable(query: Select[Any], ids: Sequence[str], *, model: str) -> Select[
     )
 
 
+def free_all(connection: Connection) -> None:
+    """Void every lease: whoever holds the folder's lock knows that no other payer lives."""
+    connection.execute(
+        update(outbox).where(outbox.c.lease_by.is_not(None)).values(lease_by=None, lease_until=None)
+    )
+
+
 def release(connection: Connection, seqs: Sequence[int], *, by: str) -> None:
     """Give leased rows back, to be claimed again."""
     for part in parts(seqs):

@@ -28,7 +28,7 @@ from memos_core.vault.schema import (
     versions,
 )
 from memos_core.vault.settings import EMBEDDER, EmbedderRecord
-from memos_core.vault.view import View
+from memos_core.vault.view import Unkeyed, View
 
 
 class Tx(View):
@@ -169,15 +169,20 @@ class Tx(View):
         self.owe_everything()
 
     def owe_everything(self) -> None:
-        """Owe the index every memory of every cube."""
-        self.connection.execute(delete(outbox))
+        """Owe the index every memory of every cube; deletions that are owed stay owed."""
+        self.connection.execute(delete(outbox).where(outbox.c.memory_id.in_(select(memories.c.id))))
         every = select(memories.c.id, memories.c.cube_id, literal(0))
         self.connection.execute(insert(outbox).from_select(["memory_id", "cube_id", "attempts"], every))
 
-    def add_vectors(self, keys: Mapping[int, Keys]) -> None:
-        """Write vectors by another embedder beside the present ones, by seq; erased ones are passed over."""
-        found = self.connection.execute(select(memories.c.seq).where(memories.c.seq.in_(list(keys))))
-        self._write_vectors({seq: keys[seq] for seq in found.scalars()})
+    def add_vectors(self, made: Sequence[tuple[Unkeyed, Keys]]) -> None:
+        """Write vectors by another embedder beside the present ones, of memories that are as they were."""
+        present = self.connection.execute(
+            select(memories.c.seq, memories.c.version).where(
+                memories.c.seq.in_([each.seq for each, _ in made])
+            )
+        )
+        version_of = {row.seq: row.version for row in present}
+        self._write_vectors({each.seq: key for each, key in made if version_of.get(each.seq) == each.version})
 
     # --- rows --------------------------------------------------------------------------------
 

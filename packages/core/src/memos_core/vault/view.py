@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -53,10 +53,9 @@ def matching(where: Where) -> list[ColumnElement[bool]]:
     ):
         if wanted:
             found.append(column.in_(wanted))
-    found += [
-        exists().where(tags.c.memory_seq == memories.c.seq, tags.c.tag == tag).correlate(memories)
-        for tag in where.tags
-    ]
+    if where.tags:
+        having = select(tags.c.memory_seq).where(tags.c.tag.in_(where.tags)).group_by(tags.c.memory_seq)
+        found.append(memories.c.seq.in_(having.having(func.count() == len(where.tags))))
     if where.since is not None:
         found.append(at >= where.since)
     if where.until is not None:
@@ -74,6 +73,14 @@ class Known(NamedTuple):
     seq: int
     memory_id: str
     text: str
+
+
+class Unkeyed(NamedTuple):
+    """A memory at the version at which it lacks vectors, and the draft to make them from."""
+
+    seq: int
+    version: int
+    draft: Draft
 
 
 class View:
@@ -126,6 +133,14 @@ class View:
     def memory(self, cube: CubeHeader, memory_id: str) -> Memory:
         row = self.memory_row(cube, memory_id)
         return to_memory(row, self.links_of([memory_id]).get(memory_id, ()))
+
+    def seqs_in_sight(self, cube: CubeHeader, seqs: Collection[int]) -> set[int]:
+        """Return those of the memories that are in sight, by sequence number."""
+        found: set[int] = set()
+        for part in parts(list(seqs)):
+            condition = (memories.c.seq.in_(part), memories.c.cube_id == cube.id, in_sight(self.now))
+            found.update(self.connection.execute(select(memories.c.seq).where(*condition)).scalars())
+        return found
 
     def hydrate(self, cube: CubeHeader, seqs: Iterable[int]) -> dict[int, Memory]:
         """Return those of the memories that are in sight, by sequence number."""
@@ -361,6 +376,11 @@ class View:
             query = query.where(memories.c.cube_id == cube.id)
         return int(self.connection.execute(query).scalar_one())
 
+    def is_embedded_by(self, identity: str) -> bool:
+        """Return whether the store's vectors are of this embedder."""
+        record = self.embedder_record()
+        return record is not None and record.identity == identity
+
     def counts(self) -> dict[str, int]:
         """Return how many rows the tables have that tell the store's size."""
         tables = (cubes, memories, versions, sources, schema.outbox)
@@ -369,14 +389,15 @@ class View:
             for table in tables
         }
 
-    def without_keys(self, model: str, *, limit: int) -> list[tuple[int, Draft]]:
-        """Return up to `limit` memories that have no vectors by this embedder, as (seq, draft)."""
+    def without_keys(self, model: str, *, limit: int) -> list[Unkeyed]:
+        """Return up to `limit` memories that have no vectors by this embedder."""
         rows = self.connection.execute(
             select(memories).where(~_has_keys(model)).order_by(memories.c.seq).limit(limit)
         )
         return [
-            (
+            Unkeyed(
                 row.seq,
+                row.version,
                 Draft(
                     text=row.text,
                     digest=row.digest,

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 from memos_core.errors import BackendUnavailable
 
@@ -127,7 +128,7 @@ def _serve(folder: Path, database: Any) -> Lite:
         shutil.rmtree(socket_folder, ignore_errors=True)
         raise BackendUnavailable(f"Milvus Lite cannot listen in {socket_folder}: {exc}") from exc
     server.start()
-    return Lite(
+    lite = Lite(
         folder=folder,
         uri=uri,
         database=database,
@@ -136,6 +137,8 @@ def _serve(folder: Path, database: Any) -> Lite:
         socket_folder=socket_folder,
         identity=_identity(folder),
     )
+    finalize(lite, shutil.rmtree, socket_folder, ignore_errors=True)  # at exit, if nobody closes it
+    return lite
 
 
 def _listen(server: Any, socket_folder: Path) -> str:

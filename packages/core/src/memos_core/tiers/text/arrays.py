@@ -48,8 +48,10 @@ class Arrays:
     window_lengths: Floats  # terms, with one neighbour on either side
     wide_lengths: Floats  # with two
     session_order: Ints  # (n,) places sorted by session; who has none is a session of one
+    session_of: Ints  # (n,) each place's session
     session_starts: Ints  # where each session begins in that order
     session_sizes: Ints
+    session_lengths: Floats  # terms
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -80,6 +82,8 @@ def arranged(
     window_lengths = lengths + linked(lengths, previous, 0) + linked(lengths, following, 0)
     wide = linked(lengths, second_previous, 0) + linked(lengths, second_following, 0)
     order, starts, sizes = _grouped(sessions[rows])
+    session_of = np.empty(len(rows), dtype=np.int32)
+    session_of[order] = np.repeat(np.arange(len(starts), dtype=np.int32), sizes)
     return Arrays(
         rows=rows,
         place_of=place_of,
@@ -92,8 +96,10 @@ def arranged(
         window_lengths=window_lengths,
         wide_lengths=window_lengths + wide,
         session_order=order,
+        session_of=session_of,
         session_starts=starts,
         session_sizes=sizes,
+        session_lengths=np.add.reduceat(lengths[order], starts) if len(rows) else lengths,
     )
 
 

@@ -152,11 +152,16 @@ class MilvusIndex:
             self._call(self._client.flush, timeout=_WRITE_S)
 
     def _create(self) -> None:
-        index = None  # Lite: exact without one; its HNSW finds 17 % under a cube's filter
+        """Make the collection, with exact search in it.
+
+        HNSW loses most of a cube that lies apart from the question, because the graph's search ends
+        among rows that the filter forbids. Recall at 20, one cube of 100 in 10,000 clustered rows:
+        0.17 on Lite, 0.20 to 0.69 on a server. Lite needs no index to be exact; a server needs one.
+        """
+        index = None
         if not self._lite:
             index = self._client.prepare_index_params()
-            parameters = {"M": 16, "efConstruction": 200}
-            index.add_index("vector", index_type="HNSW", metric_type="COSINE", params=parameters)
+            index.add_index("vector", index_type="FLAT", metric_type="COSINE")
         self._call(
             self._client.create_collection,
             schema=_schema(self._dimensions),
@@ -184,7 +189,7 @@ class MilvusIndex:
             filter=condition,
             limit=fetch,
             output_fields=["id", "version"],
-            search_params={"metric_type": "COSINE", "params": {"ef": max(128, fetch)}},
+            search_params={"metric_type": "COSINE"},
             consistency_level="Strong",
             timeout=_READ_S,
         )

@@ -1,0 +1,147 @@
+"""From a conversation to what recipes are scored on. Everything is read by the library's own modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.retrieval.corpora import Question, Talk
+from memos_core.operator.features import FEATURES, Query, features, scaled
+from memos_core.operator.rank import rank
+from memos_core.protocols import Embedder, KeyRow, Vectors
+from memos_core.reader.drafts import said
+from memos_core.reader.keys import keys_of
+from memos_core.tiers.text.arrays import Floats, linked
+from memos_core.tiers.text.lexical import terms
+from memos_core.tiers.text.resident import Resident
+
+FOLDS = 5  # of a corpus with a question a conversation; two conversations are two folds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """One question put to its conversation of n turns."""
+
+    talk: Talk
+    fold: int
+    question: Question
+    sessions: npt.NDArray[np.int64]  # (n,) places in `talk.sessions`
+    matrix: Floats  # (n, F) as `recall` computes it
+    twelve: Floats  # (n, 12) as in the published recipe
+    plain: dict[str, Floats]  # (n,) by recipe, nothing fitted
+
+    @property
+    def corpus(self) -> str:
+        return self.talk.corpus
+
+
+def cases(talks: Sequence[Talk], embedder: Embedder) -> list[Case]:
+    """Return a case per question of the conversations."""
+    return [
+        case for number, talk in enumerate(talks) for case in _cases(talk, embedder, fold=number % FOLDS)
+    ]
+
+
+def resident(talk: Talk, embedder: Embedder, *, bare: bool = False) -> Resident:
+    """Return the conversation's keys; `bare` ones know neither date nor speaker."""
+    drafts = [draft for each in talk.sessions for draft in said(each.messages, session=each.name)]
+    if bare:
+        drafts = [replace(draft, event_at=None, speaker=None) for draft in drafts]
+    turns = zip(drafts, keys_of(drafts, embedder), talk.turns, strict=True)
+    found = Resident(dimensions=embedder.dimensions)
+    found.apply(
+        (
+            KeyRow(
+                seq=seq,
+                version=1,
+                text=draft.text,
+                terms=keys.terms,
+                vectors=keys.packed(),
+                keys=len(keys.vectors),
+                session=draft.session,
+                position=position,
+                speaker=draft.speaker,
+                event_at=draft.event_at,
+            )
+            for seq, (draft, keys, (_, position)) in enumerate(turns)
+        ),
+        change=1,
+    )
+    return found
+
+
+def _cases(talk: Talk, embedder: Embedder, *, fold: int) -> list[Case]:
+    keys = resident(talk, embedder)
+    bare = resident(talk, embedder, bare=True) if talk.has_speakers else keys
+    sessions = np.array([session for session, _ in talk.turns])
+    found = []
+    for question in talk.questions:
+        vector = embedder.embed_query(question.text)
+        matrix = rank(keys, question.text, vector, now=question.now).matrix
+        found.append(
+            Case(
+                talk=talk,
+                fold=fold,
+                question=question,
+                sessions=sessions,
+                matrix=matrix,
+                twelve=_twelve(keys, matrix),
+                plain=_plain(keys, bare, question, vector),
+            )
+        )
+    return found
+
+
+def _column(matrix: Floats, name: str) -> Floats:
+    return matrix[:, FEATURES.index(name)]
+
+
+def _plain(keys: Resident, bare: Resident, question: Question, vector: Vectors) -> dict[str, Floats]:
+    """Return the scores of the recipes that need no fitting."""
+    alone, dated = (_unnamed(each, question, vector) for each in (bare, keys))
+    cosine, bm25 = _column(alone, "cosine"), _column(alone, "bm25")
+    window = _column(dated, "bm25_window")
+    return {
+        "cosine": cosine,
+        "BM25": bm25,
+        "RRF": _reciprocal(cosine) + _reciprocal(bm25),
+        "score sum": cosine + bm25,
+        "BM25 window": window,
+        "score sum window": _column(dated, "cosine") + window,
+        "BM25 session": _column(dated, "bm25_session"),
+        "RRF session": _reciprocal(_column(dated, "best_session"))
+        + _reciprocal(_column(dated, "bm25_session")),
+        "score sum session": _column(dated, "best_session") + _column(dated, "bm25_session"),
+    }
+
+
+def _unnamed(keys: Resident, question: Question, vector: Vectors) -> Floats:
+    """Return the features of the plain query: every word counts, nobody and no time is meant."""
+    postings = [keys.posting(term) for term in dict.fromkeys(terms(question.text))]
+    held = [posting for posting in postings if len(posting.positions)]
+    return features(keys.arrays, Query(cosine=keys.cosines(vector), postings=held))
+
+
+def _reciprocal(values: Floats) -> Floats:
+    """Return 1 / (60 + rank) (Cormack, Clarke and Buettcher 2009)."""
+    ranks = np.empty(len(values), np.float32)
+    ranks[np.argsort(-values, kind="stable")] = np.arange(1, len(values) + 1)
+    return np.asarray(1 / (60 + ranks), dtype=np.float32)
+
+
+def _twelve(keys: Resident, matrix: Floats) -> Floats:
+    """Return the columns of the twelve-feature recipe; each lies in 0 to 1, or nearly."""
+    cube, cosine = keys.arrays, np.ascontiguousarray(_column(matrix, "cosine"))
+    names = ("bm25", "bm25_window", "cosine", "cosine_window", "next", "previous", "session")
+    names += ("speaker", "question")
+    return np.column_stack(
+        [
+            *(_column(matrix, name) for name in names),
+            linked(cosine, cube.following, 0),
+            linked(cosine, cube.previous, 0),
+            scaled(np.log1p(cube.traits.lengths)) / 5,
+        ]
+    )

@@ -1,0 +1,15 @@
+"""The command line: `memos remember`, `memos recall` and what belongs to them.
+
+Only here is the environment read (MEMOS_STORE, MEMOS_PRINCIPAL). Exit codes: 0 all is well, 1 an
+error with its remedy, 2 a mistake in how the command was typed, 3 not found, 4 the folder is in use
+by another process, 130 interrupted.
+"""
+
+from memos_core.cli.app import app
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command that was typed."""
+    app(prog_name="memos")

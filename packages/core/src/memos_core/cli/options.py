@@ -1,0 +1,72 @@
+"""The options that several commands share, and how their words are read."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from memos_core.errors import InvalidInput
+
+DEFAULT_STORE: Final = Path("memory")
+DEFAULT_PRINCIPAL: Final = "local"
+DEFAULT_CUBE: Final = "main"
+
+Store = Annotated[
+    Path, typer.Option("--store", envvar="MEMOS_STORE", metavar="PATH", help="The folder of the store.")
+]
+As = Annotated[
+    str, typer.Option("--as", envvar="MEMOS_PRINCIPAL", metavar="NAME", help="Who you are to the store.")
+]
+Cube = Annotated[
+    str | None,
+    typer.Option("--cube", metavar="NAME", help="Which cube. Reading: all of yours; writing: main."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout, nothing else.")]
+Embedder = Annotated[
+    str | None,
+    typer.Option(
+        "--embedder", metavar="SPEC", help="What makes the vectors: minilm-int8 (default), minilm, static, …"
+    ),
+]
+Id = Annotated[str, typer.Argument(metavar="ID", help="A memory's id, or its beginning.")]
+Kind = Annotated[str | None, typer.Option("--kind", metavar="WORD", help="What kind of memory it is.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="WORD", help="A tag; may be repeated.")]
+At = Annotated[
+    str | None,
+    typer.Option("--at", metavar="TIME", help="When it happened: 2024-05-03 or 2024-05-03T18:30+02:00."),
+]
+
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+
+
+def moment(text: str | None, *, option: str) -> datetime | None:
+    """Return the time that was typed; without a zone it is UTC, as all times that are shown."""
+    if text is None:
+        return None
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise InvalidInput(
+            f"{option} {text!r} is no ISO 8601 time: write 2024-05-03 or 2024-05-03T18:30+02:00"
+        ) from exc
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def duration(text: str | None, *, option: str) -> timedelta | None:
+    """Return the duration that was typed: a number and one of s, m, h, d, w."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6})([smhdw])", text.strip())
+    if found is None:
+        raise InvalidInput(f"{option} {text!r} is no duration: write 90m, 12h, 30d or 4w")
+    return int(found[1]) * _UNITS[found[2]]

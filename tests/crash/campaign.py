@@ -1,0 +1,235 @@
+"""Kill a worker at a random moment, open what it left, and compare with what it had acknowledged."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from memos_core import MemCube, MemOS, Memory
+from memos_core.testing import HashEmbedder
+from memos_core.vault.catalog import utc_now
+from memos_core.vault.outbox import LEASE
+from tests.crash.worker import CUBE
+
+WORKER = Path(__file__).with_name("worker.py")
+EARLY = 0.15  # share of kills while the worker is still opening the store
+OPENING_S = 4.0
+LONGEST_S = 1.2  # enough for the indexer to be in the middle of something
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A memory as the journal tells it. `id` is empty for one whose acknowledgement never came."""
+
+    id: str
+    texts: tuple[str, ...]  # one a version
+    sources: int
+    session: str | None = None
+
+    def same(self, other: Kept) -> bool:
+        return self.id in ("", other.id) and replace(self, id=other.id) == other
+
+
+@dataclass
+class Ledger:
+    """What must be there: every acknowledged change, in order; and the change that was under way."""
+
+    kept: dict[str, Kept] = field(default_factory=dict)
+    gone: dict[str, tuple[str, ...]] = field(default_factory=dict)  # id -> its texts
+    begun: dict[str, Any] | None = None
+    done: Counter[str] = field(default_factory=Counter)  # acknowledged changes by verb
+
+    def read(self, journal: Path) -> None:
+        """Take in a journal; its last line may be an intent, and may be cut off."""
+        for line in journal.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            entry = json.loads(line)
+            if "begin" in entry:
+                self.begun = entry
+            else:
+                assert self.begun is not None
+                self.kept = self.after(self.begun, entry["done"])
+                if self.begun["begin"] != "forget":
+                    versions = [len(self.kept[each].texts) for each in entry["done"]]
+                    assert versions == entry["versions"], "the worker was told another version"
+                self.done[self.begun["begin"]] += 1
+                self.begun = None
+
+    def after(self, change: dict[str, Any], ids: list[str] | None = None) -> dict[str, Kept]:
+        """Return what is kept once the change is made; memories without `ids` get made-up keys."""
+        kept, texts = dict(self.kept), change["texts"]
+        match change["begin"]:
+            case "remember" | "ingest":
+                for number, text in enumerate(texts):
+                    known = ids[number] if ids else ""
+                    kept[known or f"?{number}"] = Kept(known, (text,), 1, change.get("session"))
+            case "revise":
+                old = kept[change["id"]]
+                kept[old.id] = replace(old, texts=(*old.texts, *texts))
+            case "restate":
+                old = kept[change["id"]]
+                kept[old.id] = replace(old, texts=(*old.texts, *texts), sources=old.sources + 1)
+            case "forget":
+                self.gone[change["id"]] = kept.pop(change["id"]).texts
+        return kept
+
+    def settle(self, found: list[Kept]) -> str:
+        """Compare with what was found; the change under way is there as a whole, or not at all."""
+        if _agree(self.kept, found):
+            outcome = "nothing under way" if self.begun is None else "under way: undone"
+        else:
+            assert self.begun is not None, _difference(self.kept, found)
+            made = self.after(self.begun)
+            assert _agree(made, found), _difference(made, found)
+            outcome = "under way: done"
+        self.kept = {each.id: each for each in found}
+        self.gone = {each: texts for each, texts in self.gone.items() if each not in self.kept}
+        self.begun = None
+        return outcome
+
+
+def _agree(wanted: dict[str, Kept], found: list[Kept]) -> bool:
+    return len(wanted) == len(found) and all(a.same(b) for a, b in zip(wanted.values(), found, strict=True))
+
+
+def _difference(wanted: dict[str, Kept], found: list[Kept]) -> str:
+    lost = [each for each in wanted.values() if not any(each.same(other) for other in found)]
+    extra = [each for each in found if not any(other.same(each) for other in wanted.values())]
+    return f"lost or half-done: {lost[:3]}; not acknowledged: {extra[:3]}"
+
+
+class Campaign:
+    """Kill after kill on one folder. `outcomes` counts in what state the kills left it."""
+
+    def __init__(self, folder: Path, *, seed: int) -> None:
+        self.folder, self.seed = folder / "store", seed
+        self.journals = folder
+        self.random = random.Random(seed)
+        self.ledger = Ledger()
+        self.outcomes: Counter[str] = Counter()
+        self.kills = 0
+
+    def round(self) -> None:
+        """Start a worker, kill it, open the folder, check everything."""
+        self.kills += 1
+        journal = self.journals / f"journal-{self.kills}"
+        self._kill_one(journal)
+        if journal.exists():
+            self.ledger.read(journal)
+        self._check()
+
+    def _kill_one(self, journal: Path) -> None:
+        number = str(self.seed * 1000 + self.kills)
+        command = [sys.executable, str(WORKER), str(self.folder), str(journal), number]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            if self.random.random() < EARLY:
+                time.sleep(self.random.uniform(0, OPENING_S))
+                self.outcomes["killed at any moment from its start"] += 1
+            else:
+                assert child.stdout is not None
+                assert child.stdout.readline() == "ready\n", "the worker could not open the store"
+                time.sleep(self.random.uniform(0, LONGEST_S))
+            assert child.poll() is None, f"the worker ended by itself with {child.returncode}"
+        finally:
+            if child.poll() is None:
+                os.kill(child.pid, signal.SIGKILL)
+            child.communicate()  # reaps it, by its pid
+
+    def _check(self) -> None:
+        shift = timedelta(0)
+
+        def clock() -> datetime:
+            return utc_now() + shift
+
+        budget = 0 if self.kills % 2 else 64 << 20  # every other time the index has to answer
+        with MemOS.open(self.folder, embedder=HashEmbedder(), clock=clock, resident_bytes=budget) as memos:
+            cube = memos.cube(CUBE)
+            self.outcomes[self.ledger.settle(found(cube))] += 1
+            self.check_rows()
+            self._check_recall(cube)
+            if memos.lag():
+                self.outcomes["index behind at the opening"] += 1
+            memos.drain()
+            if memos.lag():  # leased to the dead: free when the lease runs out
+                self.outcomes["debt leased to the dead"] += 1
+                shift = LEASE
+                memos.drain()
+            assert memos.lag() == 0
+            assert [finding for finding in memos.doctor().findings if not finding.ok] == []
+            assert memos._core.index().count() == len(self.ledger.kept)
+            self._check_recall(cube)
+
+    def _check_recall(self, cube: MemCube) -> None:
+        """Memories are found by their newest mark, and forgotten ones by none of theirs."""
+        kept = list(self.ledger.kept.values())
+        for each in self.random.sample(kept, min(4, len(kept))):
+            mark = each.texts[-1].split()[0]
+            assert each.texts[-1] in cube.recall(mark, k=5).texts, f"{mark} is not found"
+        gone = list(self.ledger.gone.items())
+        for memory_id, texts in self.random.sample(gone, min(3, len(gone))):
+            shown = cube.recall(texts[-1].split()[0], k=5).memories
+            assert not [memory for memory in shown if memory.id == memory_id or memory.text in texts]
+
+    def check_rows(self) -> None:
+        """Look beneath: every memory has all its rows, nothing hangs loose, the audit tells the same story."""
+        with closing(sqlite3.connect(self.folder / "catalog.db")) as db:
+            assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+            seqs = {seq: memory_id for seq, memory_id in db.execute("SELECT seq, id FROM memories")}
+            for table, column in (
+                ("versions", "memory_seq"),
+                ("sources", "memory_seq"),
+                ("vectors", "memory_seq"),
+                ("lexical", "rowid"),
+            ):
+                having = {row for (row,) in db.execute(f"SELECT DISTINCT {column} FROM {table}")}
+                assert having == set(seqs), table
+            for seq, count, last in db.execute(
+                "SELECT memory_seq, COUNT(*), MAX(version) FROM versions GROUP BY 1"
+            ):
+                assert count == last == len(self.ledger.kept[seqs[seq]].texts)
+            audit = Counter(db.execute("SELECT memory_id, verb FROM audit WHERE memory_id IS NOT NULL"))
+            self._check_audit(audit)
+            assert db.execute("SELECT MAX(change) FROM audit").fetchone() <= db.execute(
+                "SELECT change FROM cubes"
+            ).fetchone()
+
+    def _check_audit(self, audit: Counter[tuple[str, str]]) -> None:
+        for each in self.ledger.kept.values():
+            told = {verb: count for (memory_id, verb), count in audit.items() if memory_id == each.id}
+            wanted = {"remember": 1, "revise": len(each.texts) - 1, "restate": each.sources - 1}
+            assert told == {verb: count for verb, count in wanted.items() if count}
+        erased = {memory_id for memory_id, verb in audit if verb == "forget"}
+        assert erased == {memory_id for memory_id, _ in audit} - set(self.ledger.kept)
+        assert set(self.ledger.gone) <= erased
+
+
+def found(cube: MemCube) -> list[Kept]:
+    """Return what a cube shows, as a journal would tell it."""
+    return [_kept(cube, memory) for memory in cube.list()]
+
+
+def _kept(cube: MemCube, memory: Memory) -> Kept:
+    history = cube.history(memory.id)
+    assert [revision.version for revision in history] == list(range(1, memory.version + 1))
+    assert history[-1].text == memory.text
+    return Kept(
+        id=memory.id,
+        texts=tuple(revision.text for revision in history),
+        sources=len(cube.sources(memory.id)),
+        session=memory.session,
+    )

@@ -1,0 +1,129 @@
+"""A store under test: it can crash, lose its index, and be overtaken; all of it on purpose and repeatable."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from memos_core import MemOS
+from memos_core.operator.indexer import Indexer
+from memos_core.protocols import IndexEntry
+from memos_core.testing import HashEmbedder, InMemoryIndex
+
+DIMENSIONS = 64
+RESIDENT = 64 << 20
+BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Crash(BaseException):
+    """The process ends here: no handler of the library may see it."""
+
+
+class Server(InMemoryIndex):
+    """The twin as a server: it outlives its clients, loses data, and lets things happen in between."""
+
+    def __init__(self) -> None:
+        super().__init__(dimensions=DIMENSIONS)
+        self.meanwhile: Callable[[], None] | None = None  # once, before the next write lands
+        self.crash_before = self.crash_after = False  # the client dies around the next write
+
+    def close(self) -> None:
+        """Stay: it is the client that goes."""
+
+    def upsert(self, entries: list[IndexEntry]) -> None:
+        self._before()
+        super().upsert(entries)
+        self._after()
+
+    def delete(self, ids: list[str]) -> None:
+        self._before()
+        super().delete(ids)
+        self._after()
+
+    def lose(self) -> None:
+        self._held.clear()
+
+    def entries(self) -> dict[str, IndexEntry]:
+        return dict(self._held)
+
+    def _before(self) -> None:
+        if self.crash_before:
+            self.crash_before = False
+            raise Crash
+        if self.meanwhile is not None and not self.down:
+            happen, self.meanwhile = self.meanwhile, None
+            happen()
+
+    def _after(self) -> None:
+        if self.crash_after:
+            self.crash_after = False
+            raise Crash
+
+
+class Store:
+    """One folder with its clock and its index. The background thread is off: only `drain` pays."""
+
+    def __init__(self) -> None:
+        self._root = Path(tempfile.mkdtemp(prefix="machine-"))
+        self._lives = 0
+        self.now = BEGIN
+        self.server = Server()
+        self.resident_bytes = RESIDENT
+        self.folder = self._root / "0"
+        shutil.copytree(_template(), self.folder)
+        self._open()
+
+    def _open(self) -> None:
+        self.memos = _opened(
+            self.folder, index=self.server, clock=lambda: self.now, resident_bytes=self.resident_bytes
+        )
+
+    def reopen(self) -> None:
+        self.memos.close()
+        self._open()
+
+    def crash(self) -> None:
+        """Go on with the bytes that are on the disk now, as after a SIGKILL: nobody tidies up before.
+
+        The folder is copied, write-ahead log and leases as they stand, and the copy is opened.
+        """
+        self._lives += 1
+        left, self.folder = self.folder, self._root / str(self._lives)
+        shutil.copytree(left, self.folder)
+        self._discard()
+        shutil.rmtree(left)
+        self._open()
+
+    def _discard(self) -> None:
+        self.memos._core.catalog.close()
+        self.memos._core._lock.release()
+
+    def rival(self) -> Indexer:
+        """Return a second payer of the same debts, as a second process on a shared catalog would be."""
+        core = self.memos._core
+        return Indexer(core.catalog, index=core.index, model=lambda: core.embedder().identity)
+
+    def close(self) -> None:
+        self.memos.close()
+        shutil.rmtree(self._root)
+
+
+def _opened(
+    folder: Path, *, index: InMemoryIndex, clock: Callable[[], datetime], resident_bytes: int
+) -> MemOS:
+    embedder = HashEmbedder(dimensions=DIMENSIONS)
+    memos = MemOS.open(folder, embedder=embedder, index=index, clock=clock, resident_bytes=resident_bytes)
+    memos._core.indexer.poke = lambda: None
+    return memos
+
+
+@cache
+def _template() -> Path:
+    """Return an empty store, made once: its schema takes longer than fifty steps."""
+    folder = Path(tempfile.mkdtemp(prefix="machine-template-")) / "store"
+    _opened(folder, index=Server(), clock=lambda: BEGIN - timedelta(days=1), resident_bytes=0).close()
+    return folder
