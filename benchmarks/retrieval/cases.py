@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.retrieval.corpora import Question, Talk
-from memos_core.operator.features import FEATURES, Query, features, scaled
+from memos_core.operator.features import FEATURES, Query, features
 from memos_core.operator.rank import rank
 from memos_core.protocols import Embedder, KeyRow, Vectors
 from memos_core.reader.drafts import said
@@ -18,7 +18,7 @@ from memos_core.tiers.text.arrays import Floats, linked
 from memos_core.tiers.text.lexical import terms
 from memos_core.tiers.text.resident import Resident
 
-FOLDS = 5  # of a corpus with a question a conversation; two conversations are two folds
+FOLDS = 5  # two conversations are two folds, many are five
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -133,7 +133,7 @@ def _reciprocal(values: Floats) -> Floats:
 
 
 def _twelve(keys: Resident, matrix: Floats) -> Floats:
-    """Return the columns of the twelve-feature recipe; each lies in 0 to 1, or nearly."""
+    """Return the columns of the twelve-feature recipe, each about 0 to 1."""
     cube, cosine = keys.arrays, np.ascontiguousarray(_column(matrix, "cosine"))
     names = ("bm25", "bm25_window", "cosine", "cosine_window", "next", "previous", "session")
     names += ("speaker", "question")
@@ -142,6 +142,6 @@ def _twelve(keys: Resident, matrix: Floats) -> Floats:
             *(_column(matrix, name) for name in names),
             linked(cosine, cube.following, 0),
             linked(cosine, cube.previous, 0),
-            scaled(np.log1p(cube.traits.lengths)) / 5,
+            np.log1p(cube.traits.lengths) / 5,
         ]
     )

@@ -37,7 +37,10 @@ def main() -> None:
             for _ in range(min(PER_STORE, arguments.kills - kills)):
                 campaign.round()
                 kills += 1
-                print(f"{kills:4d} kills, {sum(done.values()) + sum(campaign.ledger.done.values())} changes", flush=True)
+                print(
+                    f"{kills:4d} kills, {sum(done.values()) + sum(campaign.ledger.done.values())} changes",
+                    flush=True,
+                )
         stores += 1
         done += campaign.ledger.done
         outcomes += campaign.outcomes

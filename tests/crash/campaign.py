@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from memos_core import MemCube, MemOS, Memory
+from memos_core import MemCube, Memory, MemOS
 from memos_core.testing import HashEmbedder
 from memos_core.vault.catalog import utc_now
 from memos_core.vault.outbox import LEASE
@@ -185,11 +185,11 @@ class Campaign:
             assert not [memory for memory in shown if memory.id == memory_id or memory.text in texts]
 
     def check_rows(self) -> None:
-        """Look beneath: every memory has all its rows, nothing hangs loose, the audit tells the same story."""
+        """Look beneath: every memory has all its rows, nothing hangs loose, the audit agrees."""
         with closing(sqlite3.connect(self.folder / "catalog.db")) as db:
             assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-            seqs = {seq: memory_id for seq, memory_id in db.execute("SELECT seq, id FROM memories")}
+            seqs = dict(db.execute("SELECT seq, id FROM memories"))
             for table, column in (
                 ("versions", "memory_seq"),
                 ("sources", "memory_seq"),
@@ -204,9 +204,10 @@ class Campaign:
                 assert count == last == len(self.ledger.kept[seqs[seq]].texts)
             audit = Counter(db.execute("SELECT memory_id, verb FROM audit WHERE memory_id IS NOT NULL"))
             self._check_audit(audit)
-            assert db.execute("SELECT MAX(change) FROM audit").fetchone() <= db.execute(
-                "SELECT change FROM cubes"
-            ).fetchone()
+            assert (
+                db.execute("SELECT MAX(change) FROM audit").fetchone()
+                <= db.execute("SELECT change FROM cubes").fetchone()
+            )
 
     def _check_audit(self, audit: Counter[tuple[str, str]]) -> None:
         for each in self.ledger.kept.values():

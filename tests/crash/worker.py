@@ -1,4 +1,4 @@
-"""A process made to be killed: it changes a store for ever and says of every change when it begins and when it is done.
+"""A process made to be killed: it changes a store for ever, and says when each change begins and is done.
 
 `python worker.py FOLDER JOURNAL SEED`. The journal gets two JSON lines a change, each synced to the
 disk: the intent before the call, the acknowledgement (what the call returned) after it.
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from memos_core import MemCube, MemOS, Memory, Message
+from memos_core import MemCube, Memory, MemOS, Message
 from memos_core.testing import HashEmbedder
 
 CUBE = "crash"
@@ -41,7 +41,9 @@ class Worker:
         self.live = [memory.id for memory in cube.list()]
 
     def run(self) -> None:
-        changes = [self.remember] * 4 + [self.ingest] * 2 + [self.revise] * 3 + [self.forget] * 2 + [self.restate]
+        changes = (
+            [self.remember] * 4 + [self.ingest] * 2 + [self.revise] * 3 + [self.forget] * 2 + [self.restate]
+        )
         while True:
             self.random.choice(changes)()
 

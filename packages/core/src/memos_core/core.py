@@ -228,12 +228,16 @@ def _cached(embedder: Embedder) -> CachingEmbedder:
     return embedder if isinstance(embedder, CachingEmbedder) else CachingEmbedder(embedder)
 
 
+_OURS = {CATALOG, INDEX, BLOBS, "lock", "lock.pid"}  # a crash may leave any of them alone
+
+
 def _prepared(folder: Path) -> Path:
     """Make the folder, or see that it is empty or ours."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise BackendError(f"{folder} cannot be made ({exc.strerror}): choose another folder") from exc
-    if not (folder / CATALOG).exists() and any(folder.iterdir()):
+    strangers = {path.name for path in folder.iterdir()} - _OURS
+    if strangers and not (folder / CATALOG).exists():
         raise FormatError(f"{folder} holds other files and no MemOS store: choose an empty or a new folder")
     return folder

@@ -18,9 +18,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 
 class MemOSError(Exception):
-    """The root of everything this library raises on purpose."""
+    """The root of everything this library raises on purpose. Its facts survive copying and pickling."""
+
+    def __reduce__(self) -> tuple[Callable[..., MemOSError], tuple[Any, ...]]:
+        return _rebuilt, (type(self), self.args, vars(self))
+
+
+def _rebuilt(kind: type[MemOSError], args: tuple[Any, ...], facts: dict[str, Any]) -> MemOSError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    vars(error).update(facts)
+    return error
 
 
 class NotFound(MemOSError):

@@ -114,6 +114,7 @@ class MemOS:
         """
         self._core.check_open()
         self._core.recaller.write_uses()
+        self._core.catalog.scrub()
         return self._core.indexer.drain()
 
     def reindex(

@@ -23,7 +23,7 @@ _COLOURS = {  # the terminal's own colours, so that they suit a dark and a light
     "session": "blue",
     "speaker": "green",
     "time": "red",
-    "form": "bright_black",
+    "form": "dim",
 }
 
 

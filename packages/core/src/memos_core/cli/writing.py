@@ -151,7 +151,7 @@ def forget(
     """Erase a memory with its versions, sources and keys, and print the receipt."""
     with opened(store, principal=principal) as memos:
         place = find(memos, id, cube=cube)
-        if not yes and sys.stdin.isatty() and not _confirmed(place):
+        if not yes and on_terminal() and not _confirmed(place):
             raise typer.Exit(1)
         erasure = place.cube.forget(place.id)
     if as_json:
@@ -162,6 +162,11 @@ def forget(
     console = screen()
     console.print("forgotten", style="bold")
     console.print(receipt(erasure))
+
+
+def on_terminal() -> bool:
+    """Return whether somebody is there to be asked."""
+    return sys.stdin.isatty()
 
 
 def _confirmed(place: Place) -> bool:

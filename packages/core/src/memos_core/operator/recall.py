@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memos_core.cube import CubeHeader, Principal
+from memos_core.errors import BackendError
 from memos_core.governance import Right
 from memos_core.memory import Memory
 from memos_core.operator.found import Found, fitted, succeeded
@@ -25,6 +27,8 @@ from memos_core.query import Recall, Where
 from memos_core.tiers.text.resident import Resident
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.view import View
+
+log = logging.getLogger(__name__)
 
 MARGIN = 8  # hits looked up beyond those that were asked for, in case some are gone
 PACK_FROM = 64  # hits from which a budget is filled
@@ -131,8 +135,14 @@ class Recaller:
         """Add the uses counted so far to the memories' headers."""
         with self._counting:
             uses, self._uses = self._uses, Counter()
-        if uses:
+        if not uses:
+            return
+        try:
             self._catalog.count_uses(uses)
+        except BackendError as exc:  # a full disk must not make a read fail
+            log.warning("uses were not written down yet", extra={"cause": str(exc)})
+            with self._counting:
+                self._uses.update(uses)
 
 
 def _confirmed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Generator
@@ -24,6 +25,7 @@ class _Place:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     keys: Resident | None = None
+    too_many: float = math.inf  # so many keys turned out larger than the budget
 
 
 class Residents:
@@ -56,11 +58,21 @@ class Residents:
             changed = view.changed_since(cube, keys.change)
             keys.apply(view.key_rows(cube, model, changed), gone=changed, change=cube.change)
         if keys is None or keys.is_worn:
-            keys = None
-            if view.key_count(cube, model) * (4 * dimensions + KEY_OVERHEAD) <= self.budget:
-                keys = Resident(dimensions=dimensions)
-                keys.apply(view.key_rows(cube, model), change=cube.change)
-        place.keys = keys
+            keys = self._loaded(place, view, cube, model=model, dimensions=dimensions)
+        place.keys = keys if keys is not None and keys.size <= self.budget else None
+
+    def _loaded(
+        self, place: _Place, view: View, cube: CubeHeader, *, model: str, dimensions: int
+    ) -> Resident | None:
+        """Return the cube's keys, or None where they are too large."""
+        count = view.key_count(cube, model)
+        if count * (4 * dimensions + KEY_OVERHEAD) > self.budget or count >= place.too_many:
+            return None
+        keys = Resident(dimensions=dimensions)
+        keys.apply(view.key_rows(cube, model), change=cube.change)
+        if keys.size > self.budget:
+            place.too_many = count
+        return keys
 
     def _evict(self) -> None:
         with self._choosing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from memos_core.errors import FormatError, InvalidInput
 from memos_core.memory import Message
 
+_LOCOMO_SESSION = re.compile(r"session_(\d+)")
 _LOCOMO_TIME = "%I:%M %p on %d %B, %Y"
 
 
@@ -58,12 +60,7 @@ def _jsonl(text: str) -> list[Conversation]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as exc:
-            raise FormatError(
-                f"line {number}: not JSON ({exc.msg} at column {exc.colno})", line=number
-            ) from exc
+        record = _parsed(line, first_line=number)
         with _naming(f"line {number}", line=number):
             session = _optional(record, "session")
             sessions.setdefault(session, []).append(_message(record))
@@ -101,14 +98,15 @@ def _locomo(text: str) -> list[Conversation]:
 
 
 def _locomo_sessions(conversation: Mapping[str, Any]) -> Iterator[tuple[str, list[Message]]]:
-    number = 1
-    while f"session_{number}" in conversation or f"session_{number}_date_time" in conversation:
-        session = f"session_{number}"
-        turns = conversation.get(session) or []
+    sessions = {int(found[1]): name for name in conversation if (found := _LOCOMO_SESSION.fullmatch(name))}
+    if not sessions:
+        raise FormatError("the conversation has no `session_1`")
+    for number in sorted(sessions):
+        name = sessions[number]
+        turns = conversation[name] or []
         if turns:
-            at = datetime.strptime(conversation[f"{session}_date_time"], _LOCOMO_TIME).replace(tzinfo=UTC)
-            yield session, [_locomo_turn(turn, at) for turn in turns]
-        number += 1
+            at = datetime.strptime(conversation[f"{name}_date_time"], _LOCOMO_TIME).replace(tzinfo=UTC)
+            yield name, [_locomo_turn(turn, at) for turn in turns]
 
 
 def _locomo_turn(turn: Mapping[str, Any], at: datetime) -> Message:
@@ -164,13 +162,16 @@ def _optional(record: Any, name: str) -> str | None:
     return value
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str, *, first_line: int = 1) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as exc:
-        raise FormatError(
-            f"line {exc.lineno}: not JSON ({exc.msg} at column {exc.colno})", line=exc.lineno
-        ) from exc
+        line = first_line + exc.lineno - 1
+        raise FormatError(f"line {line}: not JSON ({exc.msg} at column {exc.colno})", line=line) from exc
+    except RecursionError as exc:
+        raise FormatError(f"line {first_line}: JSON nested too deep", line=first_line) from exc
+    except ValueError as exc:
+        raise FormatError(f"line {first_line}: {exc}", line=first_line) from exc
 
 
 def _conversation(name: str | None, session: str | None, messages: list[Message]) -> Conversation:
@@ -184,5 +185,5 @@ def _naming(place: str, *, line: int | None = None) -> Generator[None]:
         yield
     except KeyError as exc:
         raise FormatError(f"{place}: {exc} is missing", line=line) from exc
-    except (FormatError, ValueError, TypeError, AttributeError) as exc:
+    except (FormatError, ValueError, TypeError, AttributeError, OverflowError) as exc:
         raise FormatError(f"{place}: {exc}", line=line) from exc

@@ -19,6 +19,9 @@ from memos_core.vault.tx import Tx
 from memos_core.vault.view import Known
 
 
+_TOLD = ("text", "digest", "speaker", "role", "event_at")  # what an edit says anew
+
+
 class Intake:
     """Writes memories. `embedder` is called when something must be embedded."""
 
@@ -94,7 +97,7 @@ class Intake:
         for draft in edits:
             memory_id = edited[seqs[draft.digest]].id
             tx.add_source(cube, memory_id, draft)
-            changes = {"text": draft.text, "digest": draft.digest}
+            changes = {name: getattr(draft, name) for name in _TOLD}
             tx.revise(cube, memory_id, changes=changes, keys=keys[draft.digest, draft.text])
         return seqs
 

@@ -32,28 +32,43 @@ class Blobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise BackendError(f"{folder} cannot be made ({exc}): choose another folder") from exc
 
     def put(self, data: bytes) -> str:
-        """Store `data` durably and return its name, 64 hexadecimal digits."""
+        """Store `data` durably and return its name, 64 hexadecimal digits.
+
+        What is there already is kept, and mended where it is damaged.
+        """
         name = hashlib.sha256(data).hexdigest()
         path = self._path(name)
-        if path.exists():
-            os.utime(path)  # young again: a sweep must not take it from under its new owner
-            return name
+        try:
+            if path.exists() and path.read_bytes() == data:
+                os.utime(path)  # young again: a sweep must not take it from under its new owner
+                return name
+            self._write(path, data)
+        except OSError as exc:
+            raise BackendError(f"the blob was not written ({exc}): free some space and try again") from exc
+        return name
+
+    def _write(self, path: Path, data: bytes) -> None:
+        is_new = not path.parent.exists()
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f"{name}.{uuid.uuid4().hex}.tmp")
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except OSError as exc:
+        except OSError:
             temporary.unlink(missing_ok=True)
-            raise BackendError(f"the blob was not written ({exc}): free some space and try again") from exc
+            raise
         _sync_folder(path.parent)
-        return name
+        if is_new:
+            _sync_folder(self._folder)
 
     def get(self, name: str) -> bytes:
         """Return a blob's bytes. Raises NotFound where it is missing, FormatError where it is damaged."""

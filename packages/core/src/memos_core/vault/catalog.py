@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, bindparam, delete, update
 
 from memos_core.cube import Principal
-from memos_core.vault.engine import READ_ONLY, open_engine, translated
+from memos_core.vault.engine import READ_ONLY, open_engine, translated, use_write_ahead_log
 from memos_core.vault.migrate import migrate
-from memos_core.vault.schema import memories
+from memos_core.vault.schema import memories, store
+from memos_core.vault.settings import ERASED_WORDS
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
 
@@ -31,7 +32,8 @@ class Catalog:
         self._engine = open_engine(path)
         self._writing = threading.RLock()
         with translated():
-            migrate(self._engine)
+            migrate(self._engine)  # looks whose database it is before anything is changed in it
+            use_write_ahead_log(self._engine)
 
     @contextmanager
     def read(self) -> Generator[View]:
@@ -55,6 +57,15 @@ class Catalog:
                 [{"used": seq, "times": times} for seq, times in uses.items()],
             )
 
+    def scrub(self) -> None:
+        """Take what was erased out of the full-text index's bytes too, if anything was."""
+        with self.read() as view:
+            if not view.has_erased_words():
+                return
+        with self.connection() as connection:
+            connection.exec_driver_sql("INSERT INTO lexical(lexical) VALUES('optimize')")
+            connection.execute(delete(store).where(store.c.key == ERASED_WORDS))
+
     @contextmanager
     def connection(self) -> Generator[Connection]:
         """Open a bare writing transaction, for the queue."""
@@ -62,6 +73,9 @@ class Catalog:
             yield connection
 
     def close(self) -> None:
-        """Release the files; SQLite folds its write-ahead log in when the last connection goes."""
+        """Scrub, and release the files; SQLite folds its write-ahead log in when the last connection goes."""
         with self._writing:
-            self._engine.dispose()
+            try:
+                self.scrub()
+            finally:
+                self._engine.dispose()

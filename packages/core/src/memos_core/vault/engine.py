@@ -16,7 +16,6 @@ from memos_core.errors import BackendError, BackendUnavailable, FormatError
 READ_ONLY = "memos_read_only"
 
 _PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",  # an acknowledged write survives a power cut
     "PRAGMA foreign_keys=ON",
     "PRAGMA busy_timeout=10000",
@@ -52,6 +51,15 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
 def _begin(connection: Connection) -> None:
     read_only = connection.get_execution_options().get(READ_ONLY, False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def use_write_ahead_log(engine: Engine) -> None:
+    """Turn the write-ahead log on; the file remembers it."""
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
 
 
 @contextmanager

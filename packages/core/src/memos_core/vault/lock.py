@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -23,7 +24,8 @@ class FolderLock:
             self._lock.acquire(timeout=0)
         except Timeout as exc:
             raise Locked(str(folder), holder=self._holder()) from exc
-        self._note.write_text(str(os.getpid()), encoding="ascii")
+        with suppress(OSError):  # a full disk: the lock holds all the same, only nameless
+            self._note.write_text(str(os.getpid()), encoding="ascii")
 
     def release(self) -> None:
         """Let go; releasing twice is no error."""
@@ -33,7 +35,9 @@ class FolderLock:
 
     def _holder(self) -> str:
         try:
-            number = self._note.read_text(encoding="ascii").strip()
+            number = self._note.read_text(encoding="ascii", errors="replace").strip()
         except OSError:
+            return "another process"
+        if not number.isdecimal():
             return "another process"
         return "this process" if number == str(os.getpid()) else f"process {number}"

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 EMBEDDER = "embedder"
+ERASED_WORDS = "lexical.erased"  # set while FTS5 still holds words of erased memories in its segments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

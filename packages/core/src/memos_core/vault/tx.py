@@ -27,7 +27,7 @@ from memos_core.vault.schema import (
     vectors,
     versions,
 )
-from memos_core.vault.settings import EMBEDDER, EmbedderRecord
+from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, EmbedderRecord
 from memos_core.vault.view import Unkeyed, View
 
 
@@ -140,6 +140,8 @@ class Tx(View):
             ("memories", memories, memories.c.seq == row.seq),
         ):
             erased[name] = self.connection.execute(delete(table).where(condition)).rowcount
+        if not self.has_erased_words():
+            self.connection.execute(insert(store).values(key=ERASED_WORDS, value=""))
         self._owe(cube, [(memory_id, row.seq, row.version)], verb="forget")
         owed = self.connection.execute(
             select(func.count()).select_from(outbox).where(outbox.c.memory_id == memory_id)

@@ -31,7 +31,7 @@ from memos_core.vault.schema import (
     vectors,
     versions,
 )
-from memos_core.vault.settings import EMBEDDER, EmbedderRecord
+from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, EmbedderRecord
 
 
 def in_sight(now: datetime) -> ColumnElement[bool]:
@@ -375,6 +375,11 @@ class View:
         if cube is not None:
             query = query.where(memories.c.cube_id == cube.id)
         return int(self.connection.execute(query).scalar_one())
+
+    def has_erased_words(self) -> bool:
+        """Return whether the full-text index still holds words of erased memories in its bytes."""
+        query = select(store.c.key).where(store.c.key == ERASED_WORDS)
+        return self.connection.execute(query).scalar() is not None
 
     def is_embedded_by(self, identity: str) -> bool:
         """Return whether the store's vectors are of this embedder."""
