@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.retrieval.corpora import Question, Talk
+from benchmarks.retrieval.corpora import LOCOMO, Question, Talk
 from memos_core.operator.features import FEATURES, Query, features
 from memos_core.operator.rank import rank
 from memos_core.protocols import Embedder, KeyRow, Vectors
@@ -38,45 +38,28 @@ class Case:
         return self.talk.corpus
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Units:
+    """What a corpus's plain recipes rank: bare turns, or sessions as one text. `of` (n,) names each turn's."""
+
+    what: str
+    keys: Resident
+    of: npt.NDArray[np.int64]
+
+
 def cases(talks: Sequence[Talk], embedder: Embedder) -> list[Case]:
     """Return a case per question of the conversations."""
-    return [
-        case for number, talk in enumerate(talks) for case in _cases(talk, embedder, fold=number % FOLDS)
-    ]
-
-
-def resident(talk: Talk, embedder: Embedder, *, bare: bool = False) -> Resident:
-    """Return the conversation's keys; `bare` ones know neither date nor speaker."""
-    drafts = [draft for each in talk.sessions for draft in said(each.messages, session=each.name)]
-    if bare:
-        drafts = [replace(draft, event_at=None, speaker=None) for draft in drafts]
-    turns = zip(drafts, keys_of(drafts, embedder), talk.turns, strict=True)
-    found = Resident(dimensions=embedder.dimensions)
-    found.apply(
-        (
-            KeyRow(
-                seq=seq,
-                version=1,
-                text=draft.text,
-                terms=keys.terms,
-                vectors=keys.packed(),
-                keys=len(keys.vectors),
-                session=draft.session,
-                position=position,
-                speaker=draft.speaker,
-                event_at=draft.event_at,
-            )
-            for seq, (draft, keys, (_, position)) in enumerate(turns)
-        ),
-        change=1,
-    )
-    return found
+    return [case for number, talk in enumerate(talks) for case in _cases(talk, embedder, fold=number % FOLDS)]
 
 
 def _cases(talk: Talk, embedder: Embedder, *, fold: int) -> list[Case]:
-    keys = resident(talk, embedder)
-    bare = resident(talk, embedder, bare=True) if talk.has_speakers else keys
-    sessions = np.array([session for session, _ in talk.turns])
+    rows = _key_rows(talk, embedder)
+    keys, sessions = _resident(rows), np.array([session for session, _ in talk.turns])
+    if talk.corpus == LOCOMO:
+        bare = _resident(_key_rows(talk, embedder, bare=True))
+        units = _Units(what="turns", keys=bare, of=np.arange(len(rows)))
+    else:
+        units = _Units(what="sessions", keys=_resident(_whole(rows)), of=sessions)
     found = []
     for question in talk.questions:
         vector = embedder.embed_query(question.text)
@@ -89,9 +72,56 @@ def _cases(talk: Talk, embedder: Embedder, *, fold: int) -> list[Case]:
                 sessions=sessions,
                 matrix=matrix,
                 twelve=_twelve(keys, matrix),
-                plain=_plain(keys, bare, question, vector),
+                plain=_plain(keys, units, question, vector),
             )
         )
+    return found
+
+
+def _key_rows(talk: Talk, embedder: Embedder, *, bare: bool = False) -> list[KeyRow]:
+    """Return the turns as a cube keeps them; `bare` keys know neither date nor speaker."""
+    drafts = [draft for each in talk.sessions for draft in said(each.messages, session=each.name)]
+    if bare:
+        drafts = [replace(draft, event_at=None, speaker=None) for draft in drafts]
+    turns = zip(drafts, keys_of(drafts, embedder), talk.turns, strict=True)
+    return [
+        KeyRow(
+            seq=seq,
+            version=1,
+            text=draft.text,
+            terms=keys.terms,
+            vectors=keys.packed(),
+            keys=len(keys.vectors),
+            session=draft.session,
+            position=position,
+            speaker=draft.speaker,
+            event_at=draft.event_at,
+        )
+        for seq, (draft, keys, (_, position)) in enumerate(turns)
+    ]
+
+
+def _whole(rows: Iterable[KeyRow]) -> list[KeyRow]:
+    """Return one row per session: all its words, all its vectors."""
+    sessions: dict[str | None, list[KeyRow]] = {}
+    for row in rows:
+        sessions.setdefault(row.session, []).append(row)
+    return [
+        replace(
+            turns[0],
+            seq=seq,
+            terms=" ".join(turn.terms for turn in turns),
+            vectors=b"".join(turn.vectors for turn in turns),
+            keys=sum(turn.keys for turn in turns),
+            position=None,
+        )
+        for seq, turns in enumerate(sessions.values())
+    ]
+
+
+def _resident(rows: Sequence[KeyRow]) -> Resident:
+    found = Resident(dimensions=len(rows[0].vectors) // 2 // rows[0].keys)  # two bytes a number
+    found.apply(rows, change=1)
     return found
 
 
@@ -99,22 +129,18 @@ def _column(matrix: Floats, name: str) -> Floats:
     return matrix[:, FEATURES.index(name)]
 
 
-def _plain(keys: Resident, bare: Resident, question: Question, vector: Vectors) -> dict[str, Floats]:
+def _plain(keys: Resident, units: _Units, question: Question, vector: Vectors) -> dict[str, Floats]:
     """Return the scores of the recipes that need no fitting."""
-    alone, dated = (_unnamed(each, question, vector) for each in (bare, keys))
+    alone, dated = _unnamed(units.keys, question, vector), _unnamed(keys, question, vector)
     cosine, bm25 = _column(alone, "cosine"), _column(alone, "bm25")
     window = _column(dated, "bm25_window")
     return {
-        "cosine": cosine,
-        "BM25": bm25,
-        "RRF": _reciprocal(cosine) + _reciprocal(bm25),
-        "score sum": cosine + bm25,
-        "BM25 window": window,
-        "score sum window": _column(dated, "cosine") + window,
-        "BM25 session": _column(dated, "bm25_session"),
-        "RRF session": _reciprocal(_column(dated, "best_session"))
-        + _reciprocal(_column(dated, "bm25_session")),
-        "score sum session": _column(dated, "best_session") + _column(dated, "bm25_session"),
+        f"cosine over {units.what}": cosine[units.of],
+        f"BM25 over {units.what}": bm25[units.of],
+        "RRF of the two": (_reciprocal(cosine) + _reciprocal(bm25))[units.of],
+        "score sum of the two": (cosine + bm25)[units.of],
+        "BM25 over date + window": window,
+        "score sum: cosine of dated turn, BM25 of window": _column(dated, "cosine") + window,
     }
 
 

@@ -54,16 +54,18 @@ class Talk:
     left_out: int  # questions without gold
 
     @property
-    def has_speakers(self) -> bool:
-        """Whether its speakers have names, not mere roles."""
-        return self.corpus == LOCOMO
-
-    @property
     def turns(self) -> list[tuple[int, int]]:
         """Each turn's session, as a place in `sessions`, and its position there."""
         return [
-            (number, place) for number, each in enumerate(self.sessions) for place in range(len(each.messages))
+            (number, place)
+            for number, each in enumerate(self.sessions)
+            for place in range(len(each.messages))
         ]
+
+
+def missing(folder: Path) -> list[str]:
+    """Return the files of the corpora that the folder lacks."""
+    return [name for name in _FILES.values() if not (folder / name).is_file()]
 
 
 def load(folder: Path, corpus: str) -> list[Talk]:

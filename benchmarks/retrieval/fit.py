@@ -58,9 +58,7 @@ class Fitter:
         return _softmax(blocks, golds, np.array([1 / sizes[case.corpus] / len(sizes) for case in train]))
 
 
-def held_out(
-    test: Sequence[Case], pool: Sequence[Case], *, fitter: Fitter = Fitter()
-) -> dict[int, Values]:
+def held_out(test: Sequence[Case], pool: Sequence[Case], *, fitter: Fitter = Fitter()) -> dict[int, Values]:
     """Return weights for each fold of the cases to test, fitted to those of the pool outside that fold.
 
     The cases to test are of one corpus; other corpora in the pool are used whole.

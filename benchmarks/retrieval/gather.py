@@ -67,5 +67,7 @@ def gathered(arguments: argparse.Namespace) -> Gathered:
     return Gathered(
         embedders=embedders,
         talks=talks,
-        cases={(spec, corpus): cases(held, embedders[spec]) for (spec, corpus), held in talks.items() if held},
+        cases={
+            (spec, corpus): cases(held, embedders[spec]) for (spec, corpus), held in talks.items() if held
+        },
     )

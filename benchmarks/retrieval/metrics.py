@@ -95,7 +95,9 @@ class Row:
         return dict(zip(names(self.corpus), means, strict=True))
 
 
-def row_of(name: str, cases: Sequence[Case], score: Callable[[Case], Floats], *, fitted: str = "nothing") -> Row:
+def row_of(
+    name: str, cases: Sequence[Case], score: Callable[[Case], Floats], *, fitted: str = "nothing"
+) -> Row:
     """Return the figures of a recipe that scores every turn of a case."""
     orders = [np.argsort(-score(case), kind="stable").tolist() for case in cases]
     return ordered_row(name, cases, orders, fitted=fitted)

@@ -23,8 +23,12 @@ class KeptEmbedder:
         (folder / ".gitignore").write_text("*\n", encoding="utf-8")
         self._inner = inner
         self._lock = threading.Lock()
-        self._kept = sqlite3.connect(folder / f"{inner.identity}.vectors", check_same_thread=False, timeout=60)
-        self._kept.execute("CREATE TABLE IF NOT EXISTS kept (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+        self._kept = sqlite3.connect(
+            folder / f"{inner.identity}.vectors", check_same_thread=False, timeout=60
+        )
+        self._kept.execute(
+            "CREATE TABLE IF NOT EXISTS kept (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID"
+        )
 
     @property
     def identity(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -162,8 +162,8 @@ class CubeModel:
             if known.messages[key] != message.text:
                 known.messages[key] = message.text
                 known.tellings.append(message.text)
-                known.versions.append((message.text, *known.versions[-1][1:]))
-                known.statement = None
+                known.versions.append((message.text, known.kind, known.tags, message.at))
+                known.speaker, known.statement = message.speaker, None
 
     def revised(
         self, entry: Entry, *, text: str, kind: str | None, tags: tuple[str, ...] | None, at: datetime | None
@@ -224,10 +224,3 @@ class CubeModel:
                 seen.add(one)
                 pending += [end for start, rel, end in self.links if start == one and rel == "supersedes"]
         return older in seen
-
-    def copy(self) -> CubeModel:
-        return replace(
-            self,
-            entries={e.id: replace(e, versions=[*e.versions]) for e in self.entries.values()},
-            links=set(self.links),
-        )

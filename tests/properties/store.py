@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -28,21 +29,21 @@ class Server(InMemoryIndex):
 
     def __init__(self) -> None:
         super().__init__(dimensions=DIMENSIONS)
-        self.meanwhile: Callable[[], None] | None = None  # once, before the next write lands
-        self.crash_before = self.crash_after = False  # the client dies around the next write
+        self.before: Callable[[], None] | None = None  # called once, when a write is about to land
+        self.after: Callable[[], None] | None = None  # called once, when it has landed
 
     def close(self) -> None:
         """Stay: it is the client that goes."""
 
-    def upsert(self, entries: list[IndexEntry]) -> None:
-        self._before()
+    def upsert(self, entries: Sequence[IndexEntry]) -> None:
+        self._reach("before")
         super().upsert(entries)
-        self._after()
+        self._reach("after")
 
-    def delete(self, ids: list[str]) -> None:
-        self._before()
+    def delete(self, ids: Sequence[str]) -> None:
+        self._reach("before")
         super().delete(ids)
-        self._after()
+        self._reach("after")
 
     def lose(self) -> None:
         self._held.clear()
@@ -50,18 +51,11 @@ class Server(InMemoryIndex):
     def entries(self) -> dict[str, IndexEntry]:
         return dict(self._held)
 
-    def _before(self) -> None:
-        if self.crash_before:
-            self.crash_before = False
-            raise Crash
-        if self.meanwhile is not None and not self.down:
-            happen, self.meanwhile = self.meanwhile, None
+    def _reach(self, point: str) -> None:
+        happen: Callable[[], None] | None = getattr(self, point)
+        if happen is not None and not self.down:
+            setattr(self, point, None)
             happen()
-
-    def _after(self) -> None:
-        if self.crash_after:
-            self.crash_after = False
-            raise Crash
 
 
 class Store:
@@ -87,13 +81,32 @@ class Store:
         self._open()
 
     def crash(self) -> None:
-        """Go on with the bytes that are on the disk now, as after a SIGKILL: nobody tidies up before.
+        """Go on with the bytes that are on the disk now, as after a SIGKILL: nobody tidies up before."""
+        self._open_copy(self._copy())
 
-        The folder is copied, write-ahead log and leases as they stand, and the copy is opened.
-        """
+    def crash_while(self, work: Callable[[], object], *, after: bool) -> bool:
+        """Crash before or after the first write of `work` to the index; return whether there was one."""
+        copies: list[Path] = []
+
+        def die() -> None:
+            copies.append(self._copy())
+            raise Crash
+
+        setattr(self.server, "after" if after else "before", die)
+        with suppress(Crash):
+            work()
+        self.server.before = self.server.after = None
+        if copies:
+            self._open_copy(copies[0])
+        return bool(copies)
+
+    def _copy(self) -> Path:
+        """Copy the folder with its write-ahead log as it is at this moment."""
         self._lives += 1
-        left, self.folder = self.folder, self._root / str(self._lives)
-        shutil.copytree(left, self.folder)
+        return Path(shutil.copytree(self.folder, self._root / str(self._lives)))
+
+    def _open_copy(self, copy: Path) -> None:
+        left, self.folder = self.folder, copy
         self._discard()
         shutil.rmtree(left)
         self._open()

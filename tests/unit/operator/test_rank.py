@@ -47,7 +47,8 @@ CONVERSATION = [
     )
 ]
 
-queries = st.text(st.sampled_from("Lisbon bicycle Ana? where I you may 2024".split() + [" "]), max_size=60)
+words = st.sampled_from("Lisbon bicycle Ana? where I you said may 2024 harbour 里 \0".split(" "))
+queries = st.lists(words, min_size=1, max_size=9).map(" ".join)
 
 
 def test_the_shipped_weights_name_columns_that_exist():
@@ -63,13 +64,13 @@ def test_words_and_meaning_find_the_turn():
     assert found.seqs[found.best(1)].tolist() == [2]
 
 
-@given(queries.filter(str.strip))
+@given(queries)
 def test_every_score_lies_between_nothing_and_everything(query):
     scores = ranking(query, CONVERSATION).scores
     assert bool(np.all((scores >= -1e-6) & (scores <= 1 + 1e-6)))
 
 
-@given(queries.filter(str.strip))
+@given(queries)
 def test_the_reasons_sum_to_the_score(query):
     found = ranking(query, CONVERSATION)
     totals = [found.why(place).total for place in range(len(found.scores))]

@@ -6,6 +6,7 @@ from memos_core import InvalidInput, Link, NotFound, Principal, Relation, Where
 from memos_core.governance import Right
 from memos_core.reader.keys import keys_of
 from memos_core.tiers.text.lexical import terms
+from memos_core.vault import keyring
 from memos_core.vault.draft import Draft
 
 ANA, BOB = Principal("ana"), Principal("bob")
@@ -136,7 +137,7 @@ def test_turns_beside_are_of_the_same_session_and_within_reach(catalog, header, 
     turns(None, 3)
     add("a statement", session="a")
     with catalog.read() as view:
-        found = [view.beside(header, [seq], reach=2) for seq in (1, 4, 7, 10, 13)]
+        found = [keyring.beside(view.connection, header, [seq], reach=2) for seq in (1, 4, 7, 10, 13)]
     assert found == [[1, 2, 3], [2, 3, 4, 5, 6], [7, 8, 9], [10, 11, 12], [13]]
 
 
@@ -145,7 +146,7 @@ def test_changes_are_told_by_the_cubes_own_counter(catalog, header, add, clock):
     clock.move(days=-1)  # the clock is no counter
     add("three")
     with catalog.read() as view:
-        assert [view.changed_since(header, change) for change in (0, 1, 2)] == [[1, 2, 3], [3], []]
+        assert [keyring.changed_since(view.connection, header, change) for change in (0, 1, 2)] == [[1, 2, 3], [3], []]
 
 
 def test_links_are_those_that_start_here(catalog, header, add, clock):
@@ -174,25 +175,25 @@ def test_no_query_is_an_expression_of_the_full_text_language(catalog, header, ad
         other = tx.create_cube("other")
     add(f"a word {query}", cube=other)
     with catalog.read() as view:
-        assert view.lexical_matches(header, terms(query), limit=9) == []
+        assert keyring.lexical_matches(view.connection, header, terms(query), limit=9) == []
 
 
 def test_words_find_their_memories_best_first(catalog, header, add):
     add("the harbour", "harbour harbour", "the market")
     with catalog.read() as view:
-        found = view.lexical_matches(header, terms("harbour"), limit=9)
+        found = keyring.lexical_matches(view.connection, header, terms("harbour"), limit=9)
         assert ([seq for seq, _ in found], found[0][1] > found[1][1]) == ([2, 1], True)
-        assert view.lexical_matches(header, terms("harbour"), limit=1) == found[:1]
+        assert keyring.lexical_matches(view.connection, header, terms("harbour"), limit=1) == found[:1]
 
 
 def test_memories_that_lack_an_embedders_vectors_are_counted_and_drafted(catalog, header, add, embedder):
     add("said", speaker="Ana", event_at=MAY, kind="message")
     with catalog.read() as view:
-        drafts = view.without_keys("another@1", limit=9)
-        counts = view.count_without_keys("another@1"), view.count_without_keys(embedder.identity)
+        drafts = keyring.without_keys(view.connection, "another@1", limit=9)
+        counts = keyring.count_without_keys(view.connection, "another@1"), keyring.count_without_keys(view.connection, embedder.identity)
     made = keys_of([drafts[0][1]], embedder)[0]
     with catalog.read() as view:
-        row = next(view.key_rows(header, embedder.identity))
+        row = next(keyring.key_rows(view.connection, header, embedder.identity))
     assert (counts, drafts[0][0], made.packed() == row.vectors) == ((1, 0), 1, True)
     assert isinstance(drafts[0][1], Draft)
 

@@ -11,6 +11,7 @@ from memos_core.embed import EmbedderSpec, open_embedder
 from memos_core.errors import BackendError
 from memos_core.protocols import Embedder
 from memos_core.reader.keys import keys_of
+from memos_core.vault import keyring
 
 EMBED_BATCH = 256
 
@@ -103,7 +104,7 @@ def _catalog(core: Core) -> Finding:
 def _keys(core: Core) -> Finding:
     with core.catalog.read() as view:
         record = view.embedder_record()
-        lacking = view.count_without_keys(record.identity) if record else 0
+        lacking = keyring.count_without_keys(view.connection, record.identity) if record else 0
     detail = f"{lacking} memories lack vectors" if lacking else "every memory has its vectors"
     return Finding(check="keys", ok=not lacking, detail=detail, remedy="run reindex" if lacking else "")
 
@@ -152,8 +153,8 @@ def _embed_lacking(core: Core, embedder: Embedder, progress: Callable[[int, int]
     done = 0
     while True:
         with core.catalog.read() as view:
-            of = done + view.count_without_keys(embedder.identity)
-            batch = view.without_keys(embedder.identity, limit=EMBED_BATCH)
+            of = done + keyring.count_without_keys(view.connection, embedder.identity)
+            batch = keyring.without_keys(view.connection, embedder.identity, limit=EMBED_BATCH)
         if not batch:
             return done
         keys = keys_of([each.draft for each in batch], embedder)

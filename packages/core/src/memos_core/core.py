@@ -18,7 +18,7 @@ from memos_core.operator.recall import Recaller
 from memos_core.operator.residents import Residents
 from memos_core.protocols import Embedder, TextIndex
 from memos_core.reader.intake import Intake
-from memos_core.vault import outbox
+from memos_core.vault import keyring, outbox
 from memos_core.vault.blobs import Blobs
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.lock import FolderLock
@@ -131,7 +131,7 @@ class Core:
         record = _record(embedder, kept)
         with self.indexer.paused(), self._opening:
             with self.catalog.write(SYSTEM) as tx:
-                if tx.count_without_keys(embedder.identity):
+                if keyring.count_without_keys(tx.connection, embedder.identity):
                     return False
                 tx.switch_embedder(record)
             self._wanted, self._embedder = kept, _cached(embedder)

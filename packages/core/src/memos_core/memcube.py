@@ -161,7 +161,7 @@ class MemCube:
     def link(self, source: str, relation: Relation | str, target: str) -> Link:
         """Write the edge `source` RELATION `target` between two memories; return it.
 
-        What a memory "supersedes" never ranks above it again.
+        What a memory "supersedes" never ranks above it again; a circle of such links is refused.
         """
         self._core.check_open()
         source, target = checked_id(source), checked_id(target)

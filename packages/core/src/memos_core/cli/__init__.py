@@ -5,6 +5,8 @@ error with its remedy, 2 a mistake in how the command was typed, 3 not found, 4 
 by another process, 130 interrupted.
 """
 
+import os
+
 from memos_core.cli.app import app
 
 __all__ = ["main"]
@@ -12,4 +14,5 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command that was typed."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # Milvus Lite's farewells would stand on stderr
     app(prog_name="memos")

@@ -30,9 +30,7 @@ FEATURES: Final = (
     "next",  # half bm25_window, half cosine, of the following memory
     "previous",  # ... of the previous one
     "session",  # mean of the session's three best such scores
-    "bm25_session",  # BM25 with the whole session as the document
-    "cosine_session",  # mean cosine of the session's memories
-    "best_session",  # best cosine of the session's memories
+    "best_session",  # best cosine of the session
     "answers",  # the previous memory is a question; how well that one fits
     "question",  # the memory asks
     "in_time",  # its event time lies in the stretch that the query names
@@ -67,7 +65,6 @@ def features(cube: Arrays, query: Query) -> Floats:
         _lexical(by, cube, query.postings)
         _semantic(by, cube, query.cosine)
         _social(by, cube)
-        _sessions(by, cube, query)
         _asked(by, cube, query)
     return by.T
 
@@ -158,6 +155,8 @@ def _social(by: Floats, cube: Arrays) -> None:
     by[_row("next")] = linked(mixed, cube.following, 0)
     by[_row("previous")] = linked(mixed, cube.previous, 0)
     by[_row("session")] = _session(mixed, cube)
+    best = np.maximum.reduceat(by[_row("cosine")][cube.session_order], cube.session_starts)
+    by[_row("best_session")] = scaled(best)[cube.session_of]
     own = by[_row("bm25")] + by[_row("cosine")]
     own *= np.float32(0.5)
     own *= cube.traits.is_question
@@ -182,24 +181,8 @@ def _session(values: Floats, cube: Arrays) -> Floats:
         if not need.any():
             break
         left[best] = -1  # below every value
-    out = np.empty_like(values)
-    out[cube.session_order] = np.repeat(total / open_places, cube.session_sizes)
-    return out
-
-
-def _sessions(by: Floats, cube: Arrays, query: Query) -> None:
-    """Fill in what the session says as a whole; a memory without one is a session of its own."""
-    count, scale = len(cube.session_starts), _saturation(cube.session_lengths)
-    total = np.zeros(count, np.float32)
-    for posting in query.postings:
-        places = cube.session_of[posting.positions]
-        seen = np.bincount(places, weights=posting.counts, minlength=count).astype(np.float32)
-        total += _rarity(int(np.count_nonzero(seen)), count) * (seen / (seen + scale))
-    cosine = query.cosine[cube.session_order]
-    mean = np.add.reduceat(cosine, cube.session_starts) / cube.session_sizes.astype(np.float32)
-    best = np.maximum.reduceat(cosine, cube.session_starts)
-    for name, values in (("bm25_session", total), ("cosine_session", mean), ("best_session", best)):
-        by[_row(name)] = scaled(values)[cube.session_of]
+    mean: Floats = (total / open_places.astype(np.float32))[cube.session_of]
+    return mean
 
 
 def _asked(by: Floats, cube: Arrays, query: Query) -> None:

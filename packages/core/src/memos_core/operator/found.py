@@ -102,9 +102,7 @@ def fitted(
         return []
     beside = {each.place: _companions(keys, each.place) for each in found}
     seqs = {place: int(keys.arrays.traits.seqs[place]) for places in beside.values() for place in places}
-    known = {each.seq for each in found}
-    open_ = {seq for seq in seqs.values() if seq not in known and (among is None or seq in among)}
-    texts = view.hydrate(cube, open_)
+    texts = view.hydrate(cube, [seq for seq in seqs.values() if among is None or seq in among])
     chosen = packed(
         _pieces(
             found, {place: [p for p in beside[place] if seqs[p] in texts] for place in beside}, texts, seqs
@@ -131,6 +129,7 @@ def _pieces(
     number_of = {each.memory.id: number for number, each in enumerate(found)}
     return [
         Piece(
+            place=each.place,
             score=each.score,
             cost=_cost(each.memory),
             after=tuple(n for n in map(number_of.get, each.newer) if n is not None and n < number),

@@ -23,11 +23,12 @@ class Companion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A hit as packing sees it: its score (0 to 1), and what it costs in tokens.
+    """A hit as packing sees it: its place among the turns, its score (0 to 1), its cost in tokens.
 
     It waits for the pieces `after` which it may come (by number): those that supersede it.
     """
 
+    place: int
     score: float
     cost: int
     after: tuple[int, ...] = ()
@@ -61,14 +62,16 @@ def packed(pieces: Sequence[Piece], vectors: Vectors, *, budget: int, most: int)
         unused[one] = False
         left -= pieces[one].cost
         likeness = np.maximum(likeness, vectors @ vectors[one])
-    companions: dict[int, None] = {}
+    taken = {pieces[one].place for one in chosen}
+    companions: list[int] = []
     for companion in (each for one in chosen for each in pieces[one].companions):
-        if companion.place not in companions and companion.cost <= left:
-            companions[companion.place] = None
+        if companion.place not in taken and companion.cost <= left:
+            taken.add(companion.place)
+            companions.append(companion.place)
             left -= companion.cost
     return Packed(pieces=tuple(chosen), companions=tuple(companions))
 
 
 def _ready(pieces: Sequence[Piece], chosen: Sequence[int]) -> NDArray[np.bool_]:
     """Return which pieces wait for nothing that is not chosen."""
-    return np.array([set(piece.after) <= set(chosen) for piece in pieces])
+    return np.array([set(piece.after) <= set(chosen) for piece in pieces], dtype=np.bool_)

@@ -16,7 +16,7 @@ from memos_core.protocols import KeyRow, TextIndex, Vectors
 from memos_core.query import Where
 from memos_core.tiers.text.lexical import terms
 from memos_core.tiers.text.resident import Resident
-from memos_core.vault import outbox
+from memos_core.vault import keyring, outbox
 from memos_core.vault.view import View
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,8 @@ class Proposer:
         else:
             seqs = self._likely(view, cube, query, vector, model=model, count=count, among=among, where=where)
         keys = Resident(dimensions=len(vector))
-        beside = view.beside(cube, sorted(seqs), reach=REACH)
-        keys.apply(view.key_rows(cube, model, beside), change=cube.change)
+        beside = keyring.beside(view.connection, cube, sorted(seqs), reach=REACH)
+        keys.apply(keyring.key_rows(view.connection, cube, model, beside), change=cube.change)
         return keys
 
     def _likely(
@@ -75,7 +75,7 @@ class Proposer:
     ) -> set[int]:
         limit, wanted = max(PROPOSED, 4 * count), terms(query)
         while True:
-            lexical = {seq for seq, _ in view.lexical_matches(cube, wanted, limit=limit)}
+            lexical = {seq for seq, _ in keyring.lexical_matches(view.connection, cube, wanted, limit=limit)}
             dense = self._dense(view, cube, vector, model=model, limit=limit, where=where)
             found = view.seqs_in_sight(cube, lexical | dense)
             if among is not None:
@@ -96,7 +96,7 @@ class Proposer:
             )
         except BackendUnavailable as exc:
             log.warning("the index is not available; comparing every key", extra={"cause": str(exc)})
-            return set(nearest(view.key_rows(cube, model), vector, limit=limit))
+            return set(nearest(keyring.key_rows(view.connection, cube, model), vector, limit=limit))
         return set(view.seqs_of(cube, [*(each.id for each in found), *owed]).values())
 
 

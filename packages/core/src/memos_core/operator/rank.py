@@ -74,7 +74,7 @@ class Ranking:
             kth = np.partition(scores, len(scores) - count)[len(scores) - count]
             kept = scores >= kth
             places, scores = places[kept], scores[kept]
-        return places[np.argsort(-scores, kind="stable")][:count]
+        return places[np.lexsort((self.seqs[places], -scores))][:count]
 
     def why(self, place: int) -> Why:
         """Return what each signal added to the score of the memory at this place."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from memos_core.cube import CubeHeader
 from memos_core.tiers.text.resident import Resident
+from memos_core.vault import keyring
 from memos_core.vault.view import View
 
 log = logging.getLogger(__name__)
@@ -55,8 +56,10 @@ class Residents:
     def _refresh(self, place: _Place, view: View, cube: CubeHeader, *, model: str, dimensions: int) -> None:
         keys = place.keys
         if keys is not None and keys.change < cube.change:
-            changed = view.changed_since(cube, keys.change)
-            keys.apply(view.key_rows(cube, model, changed), gone=changed, change=cube.change)
+            changed = keyring.changed_since(view.connection, cube, keys.change)
+            keys.apply(
+                keyring.key_rows(view.connection, cube, model, changed), gone=changed, change=cube.change
+            )
         if keys is None or keys.is_worn:
             keys = self._loaded(place, view, cube, model=model, dimensions=dimensions)
         place.keys = keys if keys is not None and keys.size <= self.budget else None
@@ -65,11 +68,11 @@ class Residents:
         self, place: _Place, view: View, cube: CubeHeader, *, model: str, dimensions: int
     ) -> Resident | None:
         """Return the cube's keys, or None where they are too large."""
-        count = view.key_count(cube, model)
+        count = keyring.key_count(view.connection, cube, model)
         if count * (4 * dimensions + KEY_OVERHEAD) > self.budget or count >= place.too_many:
             return None
         keys = Resident(dimensions=dimensions)
-        keys.apply(view.key_rows(cube, model), change=cube.change)
+        keys.apply(keyring.key_rows(view.connection, cube, model), change=cube.change)
         if keys.size > self.budget:
             place.too_many = count
         return keys

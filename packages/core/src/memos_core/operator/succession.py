@@ -25,8 +25,9 @@ def _newest_first(start: str, newer_of: Mapping[str, Sequence[str]]) -> list[str
     pending = [start]
     while pending:
         each = pending[-1]
-        newer = [] if each in entered else [one for one in newer_of.get(each, ()) if one not in entered]
+        fresh = each not in entered
         entered.add(each)
+        newer = [one for one in newer_of.get(each, ()) if one not in entered] if fresh else []
         if newer:
             pending.extend(reversed(newer))
         else:

@@ -18,7 +18,6 @@ from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import Known
 
-
 _TOLD = ("text", "digest", "speaker", "role", "event_at")  # what an edit says anew
 
 

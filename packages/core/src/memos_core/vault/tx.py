@@ -10,10 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, literal, select, update
 
 from memos_core.cube import CubeHeader, Principal
-from memos_core.errors import Conflict, IllegalTransition
+from memos_core.errors import Conflict, IllegalTransition, InvalidInput
 from memos_core.governance import Right, cube_key
 from memos_core.memory import Erasure, Link, Relation, State
+from memos_core.vault import values
 from memos_core.vault.draft import Draft, Keys
+from memos_core.vault.keyring import Unkeyed
 from memos_core.vault.schema import (
     audit,
     cubes,
@@ -28,7 +30,7 @@ from memos_core.vault.schema import (
     versions,
 )
 from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, EmbedderRecord
-from memos_core.vault.view import Unkeyed, View
+from memos_core.vault.view import View
 
 
 class Tx(View):
@@ -67,7 +69,7 @@ class Tx(View):
             return []
         positions = self._positions(cube, [draft for draft, _ in drafts])
         rows = [
-            self._memory_values(cube, draft, position)
+            values.of_memory(cube, draft, position=position, owner=self.principal, now=self.now)
             for (draft, _), position in zip(drafts, positions, strict=True)
         ]
         first = self._next_seq()
@@ -75,10 +77,10 @@ class Tx(View):
         for seq, row in zip(seqs, rows, strict=True):
             row["seq"] = seq
         self.connection.execute(insert(memories), rows)
-        self.connection.execute(insert(versions), [self._version_values(row) for row in rows])
+        self.connection.execute(insert(versions), [values.of_version(row, by=self.principal) for row in rows])
         self.connection.execute(
             insert(sources),
-            [self._source_values(cube, row, draft) for row, (draft, _) in zip(rows, drafts, strict=True)],
+            [self._source(cube, row, draft) for row, (draft, _) in zip(rows, drafts, strict=True)],
         )
         self._write_tags(rows)
         self._write_keys(cube, {seq: keys for seq, (_, keys) in zip(seqs, drafts, strict=True)})
@@ -88,11 +90,7 @@ class Tx(View):
     def add_source(self, cube: CubeHeader, memory_id: str, draft: Draft) -> None:
         """Write one more origin of a memory that is already known."""
         row = self.memory_row(cube, memory_id)
-        self.connection.execute(
-            insert(sources).values(
-                self._source_values(cube, {"seq": row.seq, "position": row.position}, draft)
-            )
-        )
+        self.connection.execute(insert(sources).values(self._source(cube, {"seq": row.seq, "position": row.position}, draft)))
         self._note(cube, "restate", memory_id=row.id, seq=row.seq, version=row.version)
 
     def revise(
@@ -116,7 +114,7 @@ class Tx(View):
             raise IllegalTransition(memory_id, state=row.state, verb="be revised")
         new = {**row._mapping, **changes, "version": row.version + 1, "updated_at": self.now}
         self.connection.execute(update(memories).where(memories.c.seq == row.seq).values(new))
-        self.connection.execute(insert(versions).values(self._version_values(new)))
+        self.connection.execute(insert(versions).values(values.of_version(new, by=self.principal)))
         if "tags" in changes:
             self.connection.execute(delete(tags).where(tags.c.memory_seq == row.seq))
             self._write_tags([new])
@@ -154,6 +152,10 @@ class Tx(View):
         for known in self.links_of([start.id]).get(start.id, ()):
             if (known.relation, known.target) == (relation, end.id):
                 return known
+        if relation is Relation.SUPERSEDES and source in self.superseded_by(target):
+            raise InvalidInput(
+                f"{source!r} is superseded by {target!r}: a circle of successors has no newest"
+            )
         link = Link(source=start.id, relation=relation, target=end.id, created_at=self.now)
         self.connection.execute(
             insert(edges).values(
@@ -214,58 +216,6 @@ class Tx(View):
         ).scalar()
         return 0 if last is None else int(last) + 1
 
-    def _memory_values(self, cube: CubeHeader, draft: Draft, position: int | None) -> dict[str, Any]:
-        return {
-            "id": uuid.uuid4().hex,
-            "cube_id": cube.id,
-            "version": 1,
-            "text": draft.text,
-            "digest": draft.digest,
-            "state": State.GENERATED.value,
-            "kind": draft.kind,
-            "tags": list(draft.tags),
-            "origin": draft.origin,
-            "speaker": draft.speaker,
-            "role": draft.role,
-            "session": draft.session,
-            "position": position,
-            "event_at": draft.event_at,
-            "created_at": self.now,
-            "updated_at": self.now,
-            "owner": self.principal.name,
-            "visibility": draft.visibility.value,
-            "expires_at": draft.expires_at,
-            "sensitivity": draft.sensitivity,
-            "priority": draft.priority,
-            "hits": 0,
-            "last_used": None,
-            "usefulness": 0.0,
-        }
-
-    def _version_values(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        kept = ("version", "text", "kind", "tags", "state", "event_at")
-        return {
-            "memory_seq": row["seq"],
-            "written_at": row["updated_at"],
-            "written_by": self.principal.name,
-            **{name: row[name] for name in kept},
-        }
-
-    def _source_values(self, cube: CubeHeader, row: Mapping[str, Any], draft: Draft) -> dict[str, Any]:
-        return {
-            "cube_id": cube.id,
-            "memory_seq": row["seq"],
-            "digest": draft.digest,
-            "text": draft.text,
-            "speaker": draft.speaker or self.principal.name,
-            "role": draft.role,
-            "session": draft.session,
-            "position": row["position"],
-            "event_at": draft.event_at,
-            "message_id": draft.message_id,
-            "recorded_at": self.now,
-        }
-
     def _write_tags(self, rows: Sequence[Mapping[str, Any]]) -> None:
         values = [{"memory_seq": row["seq"], "tag": tag} for row in rows for tag in row["tags"]]
         if values:
@@ -300,7 +250,7 @@ class Tx(View):
         self.connection.execute(
             insert(audit),
             [
-                self._audit_values(cube, verb, memory_id=memory_id, seq=seq, version=version)
+                self._line(cube, verb, memory_id=memory_id, seq=seq, version=version)
                 for memory_id, seq, version in changed
             ],
         )
@@ -310,24 +260,10 @@ class Tx(View):
         )
 
     def _note(self, cube: CubeHeader, verb: str, **of: Any) -> None:
-        self.connection.execute(insert(audit).values(self._audit_values(cube, verb, **of)))
+        self.connection.execute(insert(audit).values(self._line(cube, verb, **of)))
 
-    def _audit_values(
-        self,
-        cube: CubeHeader,
-        verb: str,
-        *,
-        memory_id: str | None = None,
-        seq: int | None = None,
-        version: int | None = None,
-    ) -> dict[str, Any]:
-        return {
-            "at": self.now,
-            "principal": self.principal.name,
-            "cube_id": cube.id,
-            "change": cube.change,
-            "verb": verb,
-            "memory_id": memory_id,
-            "memory_seq": seq,
-            "version": version,
-        }
+    def _line(self, cube: CubeHeader, verb: str, **of: Any) -> dict[str, Any]:
+        return values.of_audit(cube, verb, by=self.principal, now=self.now, **of)
+
+    def _source(self, cube: CubeHeader, row: Mapping[str, Any], draft: Draft) -> dict[str, Any]:
+        return values.of_source(cube, row, draft, by=self.principal, now=self.now)

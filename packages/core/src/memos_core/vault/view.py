@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, text
 
 from memos_core import governance
 from memos_core.cube import CubeHeader, Principal
 from memos_core.errors import InvalidInput, NotFound
 from memos_core.governance import Right
 from memos_core.memory import Link, Memory, Relation, Revision, Source
-from memos_core.protocols import KeyRow
 from memos_core.query import Where
 from memos_core.vault import schema
-from memos_core.vault.draft import Draft
 from memos_core.vault.rows import to_cube, to_link, to_memory, to_revision, to_source
 from memos_core.vault.schema import (
     OUT_OF_SIGHT,
@@ -28,7 +26,6 @@ from memos_core.vault.schema import (
     sources,
     store,
     tags,
-    vectors,
     versions,
 )
 from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, EmbedderRecord
@@ -73,14 +70,6 @@ class Known(NamedTuple):
     seq: int
     memory_id: str
     text: str
-
-
-class Unkeyed(NamedTuple):
-    """A memory at the version at which it lacks vectors, and the draft to make them from."""
-
-    seq: int
-    version: int
-    draft: Draft
 
 
 class View:
@@ -227,6 +216,21 @@ class View:
                 found[row.source].append(to_link(row))
         return found
 
+    def superseded_by(self, memory_id: str) -> set[str]:
+        """Return everything that a memory supersedes, and what that supersedes, and so on."""
+        found: set[str] = set()
+        frontier = [memory_id]
+        while frontier:
+            rows = self.connection.execute(
+                select(edges.c.target).where(
+                    edges.c.source == frontier.pop(), edges.c.relation == Relation.SUPERSEDES.value
+                )
+            )
+            fresh = set(rows.scalars()) - found
+            found |= fresh
+            frontier += fresh
+        return found
+
     def successors(self, ids: Sequence[str]) -> list[tuple[str, str]]:
         """Return (newer, older) for every such pair among these memories that SUPERSEDES links."""
         found: list[tuple[str, str]] = []
@@ -261,109 +265,6 @@ class View:
             found |= {row.digest: Known(row.seq, row.id, row.text) for row in rows}
         return found
 
-    # --- what indexes are made of ------------------------------------------------------------
-
-    def key_rows(self, cube: CubeHeader, model: str, seqs: Sequence[int] | None = None) -> Iterator[KeyRow]:
-        """Yield the keys of a cube's memories (or of these) that were embedded by `model`, by seq."""
-        base = (
-            select(
-                memories.c.seq,
-                memories.c.version,
-                memories.c.text,
-                schema.lexical.c.terms,
-                vectors.c.data,
-                vectors.c.key_count,
-                memories.c.session,
-                memories.c.position,
-                memories.c.speaker,
-                memories.c.event_at,
-            )
-            .join(vectors, vectors.c.memory_seq == memories.c.seq)
-            .join(schema.lexical, schema.lexical.c.rowid == memories.c.seq)
-            .where(memories.c.cube_id == cube.id, vectors.c.model == model)
-            .where(memories.c.state.not_in(OUT_OF_SIGHT))
-            .order_by(memories.c.seq)
-        )
-        queries = [base] if seqs is None else [base.where(memories.c.seq.in_(p)) for p in parts(seqs)]
-        for query in queries:
-            for row in self.connection.execute(query):
-                yield KeyRow(
-                    seq=row[0],
-                    version=row[1],
-                    text=row[2],
-                    terms=row[3],
-                    vectors=row[4],
-                    keys=row[5],
-                    session=row[6],
-                    position=row[7],
-                    speaker=row[8],
-                    event_at=row[9],
-                )
-
-    def lexical_matches(
-        self, cube: CubeHeader, terms: Sequence[str], *, limit: int
-    ) -> list[tuple[int, float]]:
-        """Return (seq, BM25 score, higher is better) of the memories that share words with the query.
-
-        FTS5 takes its statistics over the whole store, so these scores only propose.
-        """
-        if not terms:
-            return []
-        rows = self.connection.execute(
-            text(
-                "SELECT rowid, -bm25(lexical, 0.0, 1.0) AS score FROM lexical "
-                "WHERE lexical MATCH :query ORDER BY score DESC LIMIT :limit"
-            ),
-            {"query": _fts_query(cube, terms), "limit": limit},
-        )
-        return [(row.rowid, row.score) for row in rows]
-
-    def key_count(self, cube: CubeHeader, model: str) -> int:
-        """Return how many keys the cube's memories have by this embedder."""
-        found = self.connection.execute(
-            select(func.coalesce(func.sum(vectors.c.key_count), 0))
-            .join(memories, memories.c.seq == vectors.c.memory_seq)
-            .where(memories.c.cube_id == cube.id, vectors.c.model == model)
-        )
-        return int(found.scalar_one())
-
-    def beside(self, cube: CubeHeader, seqs: Sequence[int], *, reach: int) -> list[int]:
-        """Return the turns up to `reach` places before or after these in their sessions, themselves too."""
-        near = memories.alias("near")
-        found: set[int] = set(seqs)
-        for part in parts(seqs):
-            rows = self.connection.execute(
-                select(near.c.seq)
-                .join(
-                    memories,
-                    and_(
-                        memories.c.cube_id == near.c.cube_id,
-                        memories.c.session.is_not_distinct_from(near.c.session),
-                        near.c.position.between(memories.c.position - reach, memories.c.position + reach),
-                    ),
-                )
-                .where(memories.c.cube_id == cube.id, memories.c.seq.in_(part))
-            )
-            found.update(rows.scalars())
-        return sorted(found)
-
-    def changed_since(self, cube: CubeHeader, change: int) -> list[int]:
-        """Return which memories changed after the cube's change number `change`, by sequence number.
-
-        Erased ones are among them: whoever holds something derived from them must drop it.
-        """
-        rows = self.connection.execute(
-            select(schema.audit.c.memory_seq)
-            .where(
-                schema.audit.c.cube_id == cube.id,
-                schema.audit.c.change > change,
-                schema.audit.c.memory_seq.is_not(None),
-            )
-            .distinct()
-            .order_by(schema.audit.c.memory_seq)
-        )
-        return list(rows.scalars())
-
     def embedder_record(self) -> EmbedderRecord | None:
         """Return what made the store's vectors, or None where there are none yet."""
         found = self.connection.execute(select(store.c.value).where(store.c.key == EMBEDDER)).scalar()
@@ -394,43 +295,6 @@ class View:
             for table in tables
         }
 
-    def without_keys(self, model: str, *, limit: int) -> list[Unkeyed]:
-        """Return up to `limit` memories that have no vectors by this embedder."""
-        rows = self.connection.execute(
-            select(memories).where(~_has_keys(model)).order_by(memories.c.seq).limit(limit)
-        )
-        return [
-            Unkeyed(
-                row.seq,
-                row.version,
-                Draft(
-                    text=row.text,
-                    digest=row.digest,
-                    kind=row.kind,
-                    speaker=row.speaker,
-                    event_at=row.event_at,
-                ),
-            )
-            for row in rows
-        ]
-
-    def count_without_keys(self, model: str) -> int:
-        """Return how many memories have no vectors by this embedder."""
-        query = select(func.count()).select_from(memories).where(~_has_keys(model))
-        return int(self.connection.execute(query).scalar_one())
-
     def check_integrity(self) -> str:
         """Return "ok", or what SQLite found wrong."""
         return str(self.connection.execute(text("PRAGMA quick_check(1)")).scalar_one())
-
-
-def _has_keys(model: str) -> ColumnElement[bool]:
-    return (
-        exists().where(vectors.c.memory_seq == memories.c.seq, vectors.c.model == model).correlate(memories)
-    )
-
-
-def _fts_query(cube: CubeHeader, terms: Sequence[str]) -> str:
-    """Return the FTS5 expression for any of the terms in this cube; terms are words, so quoting is safe."""
-    wanted = " OR ".join('"' + term.replace('"', "") + '"' for term in terms)
-    return f'cube:"{governance.cube_key(cube.id)}" AND terms:({wanted})'

@@ -51,7 +51,6 @@ class Arrays:
     session_of: Ints  # (n,) each place's session
     session_starts: Ints  # where each session begins in that order
     session_sizes: Ints
-    session_lengths: Floats  # terms
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,9 +80,7 @@ def arranged(
     lengths = traits.lengths[rows]
     window_lengths = lengths + linked(lengths, previous, 0) + linked(lengths, following, 0)
     wide = linked(lengths, second_previous, 0) + linked(lengths, second_following, 0)
-    order, starts, sizes = _grouped(sessions[rows])
-    session_of = np.empty(len(rows), dtype=np.int32)
-    session_of[order] = np.repeat(np.arange(len(starts), dtype=np.int32), sizes)
+    order, session_of, starts, sizes = _grouped(sessions[rows])
     return Arrays(
         rows=rows,
         place_of=place_of,
@@ -99,7 +96,6 @@ def arranged(
         session_of=session_of,
         session_starts=starts,
         session_sizes=sizes,
-        session_lengths=np.add.reduceat(lengths[order], starts) if len(rows) else lengths,
     )
 
 
@@ -118,12 +114,14 @@ def _renumbered(links: Ints, place_of: Ints) -> Ints:
     return np.asarray(linked(place_of, links, NONE), dtype=np.int32)
 
 
-def _grouped(sessions: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return order, starts and sizes of the sessions; each NONE is a session of its own."""
+def _grouped(sessions: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return order, each place's session, starts and sizes of the sessions; each NONE is one of its own."""
     n = len(sessions)
     codes = np.where(sessions != NONE, sessions.astype(np.int64), -1 - np.arange(n))
     order = np.argsort(codes, kind="stable").astype(np.int32)
     first = np.ones(n, np.bool_)
     first[1:] = codes[order][1:] != codes[order][:-1]
     starts = np.flatnonzero(first).astype(np.int32)
-    return order, starts, np.diff(starts, append=n).astype(np.int32)
+    session_of = np.empty(n, np.int32)
+    session_of[order] = np.cumsum(first, dtype=np.int32) - 1
+    return order, session_of, starts, np.diff(starts, append=n).astype(np.int32)

@@ -7,7 +7,7 @@ import threading
 import unicodedata
 from functools import lru_cache
 
-import snowballstemmer  # type: ignore[import-untyped]  # ships no stubs
+import snowballstemmer
 
 # Function words that carry no topic. Pronouns of question ("who", "when") are in: the answer's
 # kind is a feature of its own, not a term to match.

@@ -1,0 +1,54 @@
+"""What the figures were taken on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("numpy", "SQLAlchemy", "pymilvus", "milvus-lite", "onnxruntime")
+
+
+def machine() -> dict[str, object]:
+    """Return the CPU's model, cores and memory, and the versions of what was measured."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+        if hasattr(os, "sysconf")
+        else None,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {"sqlite": sqlite3.sqlite_version} | {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def rss() -> int:
+    """Return this process's resident memory in bytes."""
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    if sys.platform == "win32":
+        return 0  # unknown
+    import resource  # noqa: PLC0415 - not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # its peak, the nearest there is
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "-"

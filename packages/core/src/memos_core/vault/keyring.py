@@ -1,0 +1,168 @@
+"""What memories are found by, read from the catalog: terms, vectors, neighbours, and what lacks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, text
+
+from memos_core import governance
+from memos_core.cube import CubeHeader
+from memos_core.protocols import KeyRow
+from memos_core.vault import schema
+from memos_core.vault.draft import Draft
+from memos_core.vault.schema import OUT_OF_SIGHT, memories, parts, vectors
+
+
+class Unkeyed(NamedTuple):
+    """A memory at the version at which it lacks vectors, and the draft to make them from."""
+
+    seq: int
+    version: int
+    draft: Draft
+
+
+def key_rows(
+    connection: Connection, cube: CubeHeader, model: str, seqs: Sequence[int] | None = None
+) -> Iterator[KeyRow]:
+    """Yield the keys of a cube's memories (or of these) that were embedded by `model`, by seq."""
+    base = (
+        select(
+            memories.c.seq,
+            memories.c.version,
+            memories.c.text,
+            schema.lexical.c.terms,
+            vectors.c.data,
+            vectors.c.key_count,
+            memories.c.session,
+            memories.c.position,
+            memories.c.speaker,
+            memories.c.event_at,
+        )
+        .join(vectors, vectors.c.memory_seq == memories.c.seq)
+        .join(schema.lexical, schema.lexical.c.rowid == memories.c.seq)
+        .where(memories.c.cube_id == cube.id, vectors.c.model == model)
+        .where(memories.c.state.not_in(OUT_OF_SIGHT))
+        .order_by(memories.c.seq)
+    )
+    queries = [base] if seqs is None else [base.where(memories.c.seq.in_(p)) for p in parts(seqs)]
+    for query in queries:
+        for row in connection.execute(query):
+            yield KeyRow(
+                seq=row[0],
+                version=row[1],
+                text=row[2],
+                terms=row[3],
+                vectors=row[4],
+                keys=row[5],
+                session=row[6],
+                position=row[7],
+                speaker=row[8],
+                event_at=row[9],
+            )
+
+
+def key_count(connection: Connection, cube: CubeHeader, model: str) -> int:
+    """Return how many keys the cube's memories have by this embedder."""
+    found = connection.execute(
+        select(func.coalesce(func.sum(vectors.c.key_count), 0))
+        .join(memories, memories.c.seq == vectors.c.memory_seq)
+        .where(memories.c.cube_id == cube.id, vectors.c.model == model)
+    )
+    return int(found.scalar_one())
+
+
+def beside(connection: Connection, cube: CubeHeader, seqs: Sequence[int], *, reach: int) -> list[int]:
+    """Return the turns up to `reach` places before or after these in their sessions, themselves too."""
+    near = memories.alias("near")
+    found: set[int] = set(seqs)
+    for part in parts(seqs):
+        rows = connection.execute(
+            select(near.c.seq)
+            .join(
+                memories,
+                and_(
+                    memories.c.cube_id == near.c.cube_id,
+                    memories.c.session.is_not_distinct_from(near.c.session),
+                    near.c.position.between(memories.c.position - reach, memories.c.position + reach),
+                ),
+            )
+            .where(memories.c.cube_id == cube.id, memories.c.seq.in_(part))
+        )
+        found.update(rows.scalars())
+    return sorted(found)
+
+
+def lexical_matches(
+    connection: Connection, cube: CubeHeader, terms: Sequence[str], *, limit: int
+) -> list[tuple[int, float]]:
+    """Return (seq, BM25 score, higher is better) of the memories that share words with the query.
+
+    FTS5 takes its statistics over the whole store, so these scores only propose.
+    """
+    if not terms:
+        return []
+    rows = connection.execute(
+        text(
+            "SELECT rowid, -bm25(lexical, 0.0, 1.0) AS score FROM lexical "
+            "WHERE lexical MATCH :query ORDER BY score DESC LIMIT :limit"
+        ),
+        {"query": _fts_query(cube, terms), "limit": limit},
+    )
+    return [(row.rowid, row.score) for row in rows]
+
+
+def changed_since(connection: Connection, cube: CubeHeader, change: int) -> list[int]:
+    """Return which memories changed after the cube's change number `change`, by sequence number.
+
+    Erased ones are among them: whoever holds something derived from them must drop it.
+    """
+    rows = connection.execute(
+        select(schema.audit.c.memory_seq)
+        .where(
+            schema.audit.c.cube_id == cube.id,
+            schema.audit.c.change > change,
+            schema.audit.c.memory_seq.is_not(None),
+        )
+        .distinct()
+        .order_by(schema.audit.c.memory_seq)
+    )
+    return list(rows.scalars())
+
+
+def without_keys(connection: Connection, model: str, *, limit: int) -> list[Unkeyed]:
+    """Return up to `limit` memories that have no vectors by this embedder."""
+    rows = connection.execute(select(memories).where(~_has_keys(model)).order_by(memories.c.seq).limit(limit))
+    return [
+        Unkeyed(
+            row.seq,
+            row.version,
+            Draft(
+                text=row.text,
+                digest=row.digest,
+                kind=row.kind,
+                speaker=row.speaker,
+                event_at=row.event_at,
+            ),
+        )
+        for row in rows
+    ]
+
+
+def count_without_keys(connection: Connection, model: str) -> int:
+    """Return how many memories have no vectors by this embedder."""
+    query = select(func.count()).select_from(memories).where(~_has_keys(model))
+    return int(connection.execute(query).scalar_one())
+
+
+def _has_keys(model: str) -> ColumnElement[bool]:
+    return (
+        exists().where(vectors.c.memory_seq == memories.c.seq, vectors.c.model == model).correlate(memories)
+    )
+
+
+def _fts_query(cube: CubeHeader, terms: Sequence[str]) -> str:
+    """Return the FTS5 expression for any of the terms in this cube; terms are words, so quoting is safe."""
+    wanted = " OR ".join('"' + term.replace('"', "") + '"' for term in terms)
+    return f'cube:"{governance.cube_key(cube.id)}" AND terms:({wanted})'

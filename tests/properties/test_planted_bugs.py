@@ -1,0 +1,212 @@
+"""A machine that finds nothing proves nothing: bugs are planted, and it has to find each of them.
+
+In the outbox: a payer settles without looking again, a revision owes nothing, a revision keeps its
+old keys, a reindex forgets the deletions that are owed. In what is seen: expired memories are
+hydrated, a filter does not hold for successors, anybody may do anything, keys in RAM are not
+refreshed, what is still owed is not looked at, a superseded memory stays where it is. In what is
+written: equal statements become twins, the expected version is ignored, the words of an erased
+memory stay, history keeps one version, forgetting leaves no trace in the audit, an edit within a
+batch is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from sqlalchemy import delete, insert, select
+
+from memos_core import governance
+from memos_core.governance import Right
+from memos_core.operator import propose, recall
+from memos_core.operator.residents import Residents
+from memos_core.reader import intake
+from memos_core.vault import outbox, schema, view
+from memos_core.vault.outbox import Debt
+from memos_core.vault.tx import Tx
+from memos_core.vault.view import View
+from tests.properties.machine import StoreMachine
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+pytestmark = pytest.mark.slow
+
+ENOUGH = settings(
+    max_examples=400,
+    stateful_step_count=30,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    report_multiple_bugs=False,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def settles_without_looking_again(patch: pytest.MonkeyPatch) -> None:
+    def settle(connection: Any, debts: list[Debt], told: Any, *, by: str, model: str) -> int:
+        mine = schema.outbox.c.seq.in_([debt.seq for debt in debts])
+        return int(connection.execute(delete(schema.outbox).where(mine)).rowcount)
+
+    patch.setattr(outbox, "settle", settle)
+
+
+def revision_owes_nothing(patch: pytest.MonkeyPatch) -> None:
+    owe = Tx._owe
+
+    def forgetful(tx: Tx, cube: Any, changed: Any, *, verb: str) -> None:
+        if verb != "revise":
+            owe(tx, cube, changed, verb=verb)
+        else:
+            for memory_id, seq, version in changed:
+                tx._note(cube, verb, memory_id=memory_id, seq=seq, version=version)
+
+    patch.setattr(Tx, "_owe", forgetful)
+
+
+def revision_keeps_its_old_keys(patch: pytest.MonkeyPatch) -> None:
+    revise = Tx.revise
+
+    def lazy(tx: Tx, cube: Any, memory_id: str, *, keys: Any, **rest: Any) -> int:
+        return revise(tx, cube, memory_id, keys=None, **rest)
+
+    patch.setattr(Tx, "revise", lazy)
+
+
+def reindex_forgets_deletions(patch: pytest.MonkeyPatch) -> None:
+    owe_everything = Tx.owe_everything
+
+    def forgetful(tx: Tx) -> None:
+        tx.connection.execute(delete(schema.outbox))
+        owe_everything(tx)
+
+    patch.setattr(Tx, "owe_everything", forgetful)
+
+
+def expired_memories_are_hydrated(patch: pytest.MonkeyPatch) -> None:
+    hydrate = View.hydrate
+
+    def blind(self: View, cube: Any, seqs: Any) -> Any:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(view, "in_sight", lambda now: schema.memories.c.seq.is_not(None))
+            return hydrate(self, cube, seqs)
+
+    patch.setattr(View, "hydrate", blind)
+
+
+def filter_does_not_hold_for_successors(patch: pytest.MonkeyPatch) -> None:
+    succeeded = recall.succeeded
+    patch.setattr(recall, "succeeded", lambda *given, among: succeeded(*given, among=None))
+
+
+def anybody_may_do_anything(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(governance, "rights", lambda principal, cube: frozenset(Right))
+
+
+def keys_in_memory_are_not_refreshed(patch: pytest.MonkeyPatch) -> None:
+    refresh = Residents._refresh
+
+    def stale(self: Residents, place: Any, *given: Any, **named: Any) -> None:
+        if place.keys is None:
+            refresh(self, place, *given, **named)
+
+    patch.setattr(Residents, "_refresh", stale)
+
+
+def what_is_owed_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(propose.outbox, "owed_memories", lambda *given, **named: [])
+
+
+def superseded_stay_where_they_are(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recall, "succeeded", lambda view, cube, found, **named: list(found))
+
+
+def equal_statements_become_twins(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(View, "statement", lambda *given: None)
+
+
+def expected_version_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    revise = Tx.revise
+
+    def careless(tx: Tx, *given: Any, expected: Any = None, **named: Any) -> int:
+        return revise(tx, *given, **named)
+
+    patch.setattr(Tx, "revise", careless)
+
+
+def words_of_the_erased_stay(patch: pytest.MonkeyPatch) -> None:
+    erase = Tx.erase
+
+    def sloppy(tx: Tx, cube: Any, memory_id: str) -> Any:
+        row = schema.lexical.c.rowid == tx.memory_row(cube, memory_id).seq
+        query = select(schema.lexical.c.rowid, schema.lexical.c.cube, schema.lexical.c.terms).where(row)
+        kept = [dict(each._mapping) for each in tx.connection.execute(query)]
+        receipt = erase(tx, cube, memory_id)
+        tx.connection.execute(insert(schema.lexical), kept)
+        return receipt
+
+    patch.setattr(Tx, "erase", sloppy)
+
+
+def history_keeps_one_version(patch: pytest.MonkeyPatch) -> None:
+    revise = Tx.revise
+
+    def short(tx: Tx, *given: Any, **named: Any) -> int:
+        seq = revise(tx, *given, **named)
+        last = tx.connection.execute(select(schema.memories.c.version).where(schema.memories.c.seq == seq))
+        old = (schema.versions.c.memory_seq == seq) & (schema.versions.c.version < last.scalar_one())
+        tx.connection.execute(delete(schema.versions).where(old))
+        return seq
+
+    patch.setattr(Tx, "revise", short)
+
+
+def forgetting_is_not_audited(patch: pytest.MonkeyPatch) -> None:
+    owe = Tx._owe
+
+    def silent(tx: Tx, cube: Any, changed: Any, *, verb: str) -> None:
+        owe(tx, cube, changed, verb=verb)
+        if verb == "forget":
+            tx.connection.execute(delete(schema.audit).where(schema.audit.c.verb == verb))
+
+    patch.setattr(Tx, "_owe", silent)
+
+
+def edit_within_a_batch_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    news = intake.news
+    patch.setattr(
+        intake,
+        "news",
+        lambda drafts, known: list({draft.digest: draft for draft in news(drafts, known)}.values()),
+    )
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        settles_without_looking_again,
+        revision_owes_nothing,
+        revision_keeps_its_old_keys,
+        reindex_forgets_deletions,
+        expired_memories_are_hydrated,
+        filter_does_not_hold_for_successors,
+        anybody_may_do_anything,
+        keys_in_memory_are_not_refreshed,
+        what_is_owed_is_not_looked_at,
+        superseded_stay_where_they_are,
+        equal_statements_become_twins,
+        expected_version_is_ignored,
+        words_of_the_erased_stay,
+        history_keeps_one_version,
+        forgetting_is_not_audited,
+        edit_within_a_batch_is_dropped,
+    ],
+    ids=lambda plant: plant.__name__,
+)
+def test_the_machine_finds(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        run_state_machine_as_test(StoreMachine, settings=ENOUGH)
