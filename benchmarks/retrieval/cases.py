@@ -40,7 +40,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Units:
-    """What a corpus's plain recipes rank: bare turns, or sessions as one text. `of` (n,) names each turn's."""
+    """What plain recipes rank: bare turns, or sessions as one text each. `of` (n,) names each turn's."""
 
     what: str
     keys: Resident
@@ -161,8 +161,7 @@ def _reciprocal(values: Floats) -> Floats:
 def _twelve(keys: Resident, matrix: Floats) -> Floats:
     """Return the columns of the twelve-feature recipe, each about 0 to 1."""
     cube, cosine = keys.arrays, np.ascontiguousarray(_column(matrix, "cosine"))
-    names = ("bm25", "bm25_window", "cosine", "cosine_window", "next", "previous", "session")
-    names += ("speaker", "question")
+    names = "bm25 bm25_window cosine cosine_window next previous session speaker question".split()
     return np.column_stack(
         [
             *(_column(matrix, name) for name in names),

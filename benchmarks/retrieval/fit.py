@@ -1,6 +1,6 @@
 """Fit the fusion's weights and write them as a small versioned value.
 
-    python -m benchmarks.retrieval.fit --data ../shared/data --out packages/core/src/memos_core/operator/weights.json
+    python -m benchmarks.retrieval.fit --out packages/core/src/memos_core/operator/weights.json
 
 Per query, a softmax over all memories; the loss is -log of the share that each gold memory takes
 against the memories that are not gold, averaged over golds, queries and, equally, corpora, plus an
@@ -129,7 +129,7 @@ def record(data: Gathered) -> dict[str, Any]:
             "script": "benchmarks/retrieval/fit.py",
         },
         "cv": {
-            "what": "each conversation scored with weights fitted without it: LoCoMo leave one out, LongMemEval-S five folds",
+            "what": "scored with weights fitted without it: LoCoMo leave one out, LongMemEval-S five folds",
             "figures": cv,
         },
     }

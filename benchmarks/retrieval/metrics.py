@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.retrieval.cases import Case
 from benchmarks.retrieval.corpora import LOCOMO
-from memos_core.tiers.text.arrays import Floats
 
 TURNS = ("R@5", "R@10", "R@50", "hit@10", "nDCG@10")
 SESSIONS = ("any@1", "any@5", "all@5", "R@5", "nDCG@10")
@@ -95,8 +95,11 @@ class Row:
         return dict(zip(names(self.corpus), means, strict=True))
 
 
+Scores: TypeAlias = npt.NDArray[np.floating[Any]]
+
+
 def row_of(
-    name: str, cases: Sequence[Case], score: Callable[[Case], Floats], *, fitted: str = "nothing"
+    name: str, cases: Sequence[Case], score: Callable[[Case], Scores], *, fitted: str = "nothing"
 ) -> Row:
     """Return the figures of a recipe that scores every turn of a case."""
     orders = [np.argsort(-score(case), kind="stable").tolist() for case in cases]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from benchmarks.retrieval.corpora import LOCOMO, Talk
 from benchmarks.retrieval.fit import Values
 from benchmarks.retrieval.metrics import Row, ordered_row
 from memos_core import MemOS
+from memos_core.memos import RESIDENT_BYTES
 from memos_core.operator import rank
 from memos_core.operator.rank import Weights
 from memos_core.protocols import Embedder
@@ -69,7 +70,7 @@ class Store:
         Without `resident` no keys are held in RAM: Milvus Lite and FTS5 propose, and what they
         propose is ranked.
         """
-        with self._opened(**({} if resident else {"resident_bytes": 0})) as memos:
+        with self._opened(resident_bytes=RESIDENT_BYTES if resident else 0) as memos:
             orders = [self._order(memos, case, weights) for case in cases]
         return ordered_row(name, cases, orders, fitted=fitted)
 
@@ -90,8 +91,10 @@ class Store:
             order.append(place[self._names[talk.name, header.session], header.position])
         return order
 
-    def _opened(self, **more: int) -> MemOS:
-        return MemOS.open(self._folder, embedder=self._embedder, clock=self._clock, **more)
+    def _opened(self, *, resident_bytes: int = RESIDENT_BYTES) -> MemOS:
+        return MemOS.open(
+            self._folder, embedder=self._embedder, clock=self._clock, resident_bytes=resident_bytes
+        )
 
 
 @contextmanager
@@ -100,6 +103,5 @@ def _weighing(values: Values | None) -> Generator[None]:
     if values is None:
         yield
         return
-    chosen: Callable[[], Weights] = lambda: Weights(values.astype(np.float32))  # noqa: E731 - stands in for a function
-    with patch.object(rank, "fitted_weights", chosen):
+    with patch.object(rank, "fitted_weights", return_value=Weights(values.astype(np.float32))):
         yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,7 +45,11 @@ def rows(data: Gathered, embedder: str, corpus: str) -> list[Row]:
 
 
 def _plain(test: Sequence[Case]) -> list[Row]:
-    return [row_of(name, test, lambda case, name=name: case.plain[name]) for name in test[0].plain]
+    return [row_of(name, test, _named(name)) for name in test[0].plain]
+
+
+def _named(name: str) -> Callable[[Case], Floats]:
+    return lambda case: case.plain[name]
 
 
 def _fused(test: Sequence[Case]) -> list[Row]:

@@ -16,7 +16,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.crash.campaign import Campaign
+from tests.crash.campaign import Campaign, Nursery
 
 RESULT = Path(__file__).parents[1] / "results" / "sigkill.json"
 PER_STORE = 10  # kills that one store has to live through before the next store begins
@@ -31,25 +31,23 @@ def main() -> None:
     outcomes: Counter[str] = Counter()
     versions = kills = stores = 0
     begin = time.perf_counter()
-    while kills < arguments.kills:
-        with tempfile.TemporaryDirectory(prefix="sigkill-") as folder:
-            campaign = Campaign(Path(folder), seed=arguments.seed + stores)
-            for _ in range(min(PER_STORE, arguments.kills - kills)):
-                campaign.round()
-                kills += 1
-                print(
-                    f"{kills:4d} kills, {sum(done.values()) + sum(campaign.ledger.done.values())} changes",
-                    flush=True,
-                )
-        stores += 1
-        done += campaign.ledger.done
-        outcomes += campaign.outcomes
-        versions += sum(len(each.texts) for each in campaign.ledger.kept.values())
+    with Nursery() as nursery:
+        while kills < arguments.kills:
+            with tempfile.TemporaryDirectory(prefix="sigkill-") as folder:
+                campaign = Campaign(Path(folder), nursery, seed=arguments.seed + stores)
+                for _ in range(min(PER_STORE, arguments.kills - kills)):
+                    campaign.round()
+            kills += campaign.kills
+            stores += 1
+            done += campaign.ledger.done
+            outcomes += campaign.outcomes
+            versions += sum(len(each.texts) for each in campaign.ledger.kept.values())
+            print(f"{kills:4d} kills, {done.total()} acknowledged changes", flush=True)
     record = {
         "kills": kills,
         "stores": stores,
         "acknowledged_changes": dict(sorted(done.items())),
-        "acknowledged_total": sum(done.values()),
+        "acknowledged_total": done.total(),
         "acknowledged_lost": 0,
         "half_done_seen": 0,
         "versions_compared_at_the_end": versions,

@@ -24,9 +24,10 @@ from memos_core.vault.outbox import LEASE
 from tests.crash.worker import CUBE
 
 WORKER = Path(__file__).with_name("worker.py")
-EARLY = 0.15  # share of kills while the worker is still opening the store
-OPENING_S = 4.0
-LONGEST_S = 1.2  # enough for the indexer to be in the middle of something
+EARLY = 0.1  # share of kills that do not wait until the worker has opened the store
+MOST_LINES = 60  # of the journal, two a change
+LONGEST_S = (0.05, 0.05, 0.5, 1.2)  # in the middle of a change; or of what follows it in the background
+PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Ledger:
             entry = json.loads(line)
             if "begin" in entry:
                 self.begun = entry
-            else:
+            elif "done" in entry:
                 assert self.begun is not None
                 self.kept = self.after(self.begun, entry["done"])
                 if self.begun["begin"] != "forget":
@@ -111,12 +112,37 @@ def _difference(wanted: dict[str, Kept], found: list[Kept]) -> str:
     return f"lost or half-done: {lost[:3]}; not acknowledged: {extra[:3]}"
 
 
+class Nursery:
+    """A process that has imported everything and forks workers; they are reaped by it, by their pids."""
+
+    def __enter__(self) -> Nursery:
+        command = [sys.executable, str(WORKER)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.communicate()  # closes its input: it kills and reaps whoever is left, and ends
+
+    def start(self, folder: Path, journal: Path, seed: int) -> int:
+        return self._ask(f"{folder} {journal} {seed}")
+
+    def reap(self, pid: int) -> int:
+        """Return the exit code of a worker that has ended: -9 if it was killed."""
+        return self._ask(str(pid))
+
+    def _ask(self, line: str) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+
 class Campaign:
     """Kill after kill on one folder. `outcomes` counts in what state the kills left it."""
 
-    def __init__(self, folder: Path, *, seed: int) -> None:
-        self.folder, self.seed = folder / "store", seed
-        self.journals = folder
+    def __init__(self, folder: Path, nursery: Nursery, *, seed: int) -> None:
+        self.folder, self.journals, self.nursery, self.seed = folder / "store", folder, nursery, seed
         self.random = random.Random(seed)
         self.ledger = Ledger()
         self.outcomes: Counter[str] = Counter()
@@ -126,28 +152,30 @@ class Campaign:
         """Start a worker, kill it, open the folder, check everything."""
         self.kills += 1
         journal = self.journals / f"journal-{self.kills}"
+        journal.touch()
         self._kill_one(journal)
-        if journal.exists():
-            self.ledger.read(journal)
+        self.ledger.read(journal)
         self._check()
 
     def _kill_one(self, journal: Path) -> None:
-        number = str(self.seed * 1000 + self.kills)
-        command = [sys.executable, str(WORKER), str(self.folder), str(journal), number]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        pid = self.nursery.start(self.folder, journal, self.seed * 1000 + self.kills)
         try:
             if self.random.random() < EARLY:
-                time.sleep(self.random.uniform(0, OPENING_S))
                 self.outcomes["killed at any moment from its start"] += 1
             else:
-                assert child.stdout is not None
-                assert child.stdout.readline() == "ready\n", "the worker could not open the store"
-                time.sleep(self.random.uniform(0, LONGEST_S))
-            assert child.poll() is None, f"the worker ended by itself with {child.returncode}"
+                self._await(journal, lines=self.random.randint(1, MOST_LINES))
+            time.sleep(self.random.choice(LONGEST_S) * self.random.random())
         finally:
-            if child.poll() is None:
-                os.kill(child.pid, signal.SIGKILL)
-            child.communicate()  # reaps it, by its pid
+            os.kill(pid, signal.SIGKILL)
+            code = self.nursery.reap(pid)
+        assert code == -signal.SIGKILL, f"the worker ended by itself, with {code}"
+
+    def _await(self, journal: Path, *, lines: int) -> None:
+        """Wait until the worker has written so much, however slow the machine is."""
+        until = time.monotonic() + PATIENCE_S
+        while journal.read_bytes().count(b"\n") < lines:
+            assert time.monotonic() < until, "the worker does nothing"
+            time.sleep(0.005)
 
     def _check(self) -> None:
         shift = timedelta(0)

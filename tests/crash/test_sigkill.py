@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.campaign import Campaign, Kept, Ledger
+from tests.crash.campaign import Campaign, Kept, Ledger, Nursery
 
 KILLS = 12
 
@@ -15,9 +15,10 @@ KILLS = 12
 @pytest.mark.crash
 @pytest.mark.slow
 def test_what_was_acknowledged_outlives_a_dozen_kills(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, seed=1)
-    for _ in range(KILLS):
-        campaign.round()
+    with Nursery() as nursery:
+        campaign = Campaign(tmp_path, nursery, seed=1)
+        for _ in range(KILLS):
+            campaign.round()
     assert sum(campaign.ledger.done.values()) > KILLS, "the workers were killed before they did anything"
 
 

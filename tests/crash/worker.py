@@ -1,15 +1,19 @@
 """A process made to be killed: it changes a store for ever, and says when each change begins and is done.
 
-`python worker.py FOLDER JOURNAL SEED`. The journal gets two JSON lines a change, each synced to the
-disk: the intent before the call, the acknowledgement (what the call returned) after it.
+Run as a script it waits for orders (`nurse`). The journal gets a JSON line when the worker is ready,
+then two a change, each synced to the disk: the intent before the call, the acknowledgement (what the
+call returned) after it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
+import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +99,47 @@ class Worker:
         return f"mark{self.seed}x{self.made} {words}"
 
 
-def main(folder: str, journal: str, seed: str) -> None:
+def work(folder: str, journal: str, seed: str) -> None:
     with MemOS.open(folder, embedder=HashEmbedder()) as memos:
-        worker = Worker(memos.cube(CUBE), Journal(Path(journal)), int(seed))
-        print("ready", flush=True)
+        lines = Journal(Path(journal))
+        worker = Worker(memos.cube(CUBE), lines, int(seed))
+        lines.write(ready=os.getpid())
         worker.run()
 
 
+def nurse() -> None:
+    """Fork a worker for each line FOLDER JOURNAL SEED and tell its pid; reap one for each line PID.
+
+    The imports are paid once: they take ten times what a worker lives. At the end of the input,
+    whoever is left is killed and reaped.
+    """
+    for module in ("memos_core.tiers.text.milvus", "milvus_lite.db", "milvus_lite.adapter.grpc.servicer"):
+        importlib.import_module(module)  # none of them starts a thread: a fork is safe
+    alive: set[int] = set()
+    for line in sys.stdin:
+        match line.split():
+            case [folder, journal, seed]:
+                pid = os.fork()
+                if pid == 0:
+                    _live(folder, journal, seed)
+                alive.add(pid)
+                print(pid, flush=True)
+            case [pid]:
+                alive.discard(int(pid))
+                print(os.waitstatus_to_exitcode(os.waitpid(int(pid), 0)[1]), flush=True)
+    for pid in alive:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _live(folder: str, journal: str, seed: str) -> None:
+    try:
+        work(folder, journal, seed)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    nurse()

@@ -195,8 +195,9 @@ class StoreMachine(RuleBasedStateMachine):
             self.check_found(owner, name, memories[-1])
         self.did("ingest")
 
-    @rule(owner=owners, name=names, number=picks, text=texts, off=st.sampled_from((None, 0, 0, 1, 7)), at=times,
-          kind=st.sampled_from((None, None, "fact")), tags=st.one_of(st.none(), tag_sets))  # fmt: skip
+    @rule(owner=owners, name=names, number=picks, text=texts, at=times,
+          off=st.sampled_from((None, 0, 0, 1, 7)), kind=st.sampled_from((None, None, "fact")),
+          tags=st.one_of(st.none(), tag_sets))  # fmt: skip
     def revise(
         self,
         owner: str,

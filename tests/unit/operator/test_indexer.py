@@ -134,7 +134,8 @@ def test_two_payers_at_once_pay_everything_once(indexer, index, catalog, add, em
 
 def test_the_background_pays_soon_after_a_poke(indexer, index, add):
     memory = add("one")[0]
-    indexer.poke()
+    with indexer.writing():
+        pass
     assert (settles(indexer), held(index)) == (True, {memory.id: (1, "one")})
 
 
@@ -142,7 +143,8 @@ def test_the_background_pays_soon_after_a_poke(indexer, index, add):
 def test_the_background_outlives_every_failure_and_pays_when_it_is_over(indexer, index, add, broken):
     index.broken = broken
     add("one")
-    indexer.poke()
+    with indexer.writing():
+        pass
     threading.Event().wait(0.2)
     owed = indexer.owed()
     index.broken = None
@@ -152,7 +154,8 @@ def test_the_background_outlives_every_failure_and_pays_when_it_is_over(indexer,
 def test_while_it_is_paused_nobody_pays(indexer, index, add):
     add("one")
     with indexer.paused():
-        indexer.poke()
+        with indexer.writing():
+            pass
         threading.Event().wait(0.2)
         batches = list(index.batches)
     assert (batches, settles(indexer)) == ([], True)
@@ -162,7 +165,8 @@ def test_closing_waits_for_the_batch_in_hand_and_leaves_the_rest(indexer, index,
     monkeypatch.setattr(module, "BATCH", 1)
     add("one", "two")
     index.meddle = lambda: threading.Event().wait(0.2)
-    indexer.poke()
+    with indexer.writing():
+        pass
     index.told.wait(SOON)
     indexer.close()
     assert (len(index.batches), indexer.owed()) in ((1, 1), (2, 0))  # two, if it was faster than this thread

@@ -1,50 +1,110 @@
 """MemOS: a memory operating system for agents.
 
 `MemOS.open(folder)` gives a store, `memos.cube(name)` a cube; `AsyncMemOS` is the same, awaited.
+Names are imported when they are first asked for, so that `import memos_core` costs nothing.
 """
 
-from memos_core.aio import AsyncMemCube, AsyncMemOS
-from memos_core.care import Checkup, Finding, Reindexed, Stats
-from memos_core.cube import CubeHeader, Principal
-from memos_core.errors import (
-    BackendError,
-    BackendUnavailable,
-    Closed,
-    Conflict,
-    Forbidden,
-    FormatError,
-    IllegalTransition,
-    InvalidInput,
-    Locked,
-    MemOSError,
-    MigrationNeeded,
-    NotFound,
-)
-from memos_core.memcube import MemCube
-from memos_core.memory import (
-    Behaviour,
-    Descriptive,
-    Erasure,
-    Governance,
-    Header,
-    Link,
-    Memory,
-    Message,
-    Relation,
-    Revision,
-    Source,
-    State,
-    Visibility,
-)
-from memos_core.memos import MemOS
-from memos_core.query import Hit, Recall, Where, Why
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memos_core.aio import AsyncMemCube as AsyncMemCube
+    from memos_core.aio import AsyncMemOS as AsyncMemOS
+    from memos_core.care import Checkup as Checkup
+    from memos_core.care import Finding as Finding
+    from memos_core.care import Reindexed as Reindexed
+    from memos_core.care import Stats as Stats
+    from memos_core.cube import CubeHeader as CubeHeader
+    from memos_core.cube import Principal as Principal
+    from memos_core.errors import BackendError as BackendError
+    from memos_core.errors import BackendUnavailable as BackendUnavailable
+    from memos_core.errors import Closed as Closed
+    from memos_core.errors import Conflict as Conflict
+    from memos_core.errors import Forbidden as Forbidden
+    from memos_core.errors import FormatError as FormatError
+    from memos_core.errors import IllegalTransition as IllegalTransition
+    from memos_core.errors import InvalidInput as InvalidInput
+    from memos_core.errors import Locked as Locked
+    from memos_core.errors import MemOSError as MemOSError
+    from memos_core.errors import MigrationNeeded as MigrationNeeded
+    from memos_core.errors import NotFound as NotFound
+    from memos_core.memcube import MemCube as MemCube
+    from memos_core.memory import Behaviour as Behaviour
+    from memos_core.memory import Descriptive as Descriptive
+    from memos_core.memory import Erasure as Erasure
+    from memos_core.memory import Governance as Governance
+    from memos_core.memory import Header as Header
+    from memos_core.memory import Link as Link
+    from memos_core.memory import Memory as Memory
+    from memos_core.memory import Message as Message
+    from memos_core.memory import Relation as Relation
+    from memos_core.memory import Revision as Revision
+    from memos_core.memory import Source as Source
+    from memos_core.memory import State as State
+    from memos_core.memory import Visibility as Visibility
+    from memos_core.memos import MemOS as MemOS
+    from memos_core.query import Hit as Hit
+    from memos_core.query import Recall as Recall
+    from memos_core.query import Where as Where
+    from memos_core.query import Why as Why
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AsyncMemCube", "AsyncMemOS", "BackendError", "BackendUnavailable", "Behaviour", "Checkup", "Closed",
-    "Conflict", "CubeHeader", "Descriptive", "Erasure", "Finding", "Forbidden", "FormatError", "Governance",
-    "Header", "Hit", "IllegalTransition", "InvalidInput", "Link", "Locked", "MemCube", "MemOS", "MemOSError",
-    "Memory", "Message", "MigrationNeeded", "NotFound", "Principal", "Recall", "Reindexed", "Relation",
-    "Revision", "Source", "State", "Stats", "Visibility", "Where", "Why",
-]  # fmt: skip
+_HOME = {
+    "AsyncMemCube": "aio",
+    "AsyncMemOS": "aio",
+    "Checkup": "care",
+    "Finding": "care",
+    "Reindexed": "care",
+    "Stats": "care",
+    "CubeHeader": "cube",
+    "Principal": "cube",
+    "BackendError": "errors",
+    "BackendUnavailable": "errors",
+    "Closed": "errors",
+    "Conflict": "errors",
+    "Forbidden": "errors",
+    "FormatError": "errors",
+    "IllegalTransition": "errors",
+    "InvalidInput": "errors",
+    "Locked": "errors",
+    "MemOSError": "errors",
+    "MigrationNeeded": "errors",
+    "NotFound": "errors",
+    "MemCube": "memcube",
+    "Behaviour": "memory",
+    "Descriptive": "memory",
+    "Erasure": "memory",
+    "Governance": "memory",
+    "Header": "memory",
+    "Link": "memory",
+    "Memory": "memory",
+    "Message": "memory",
+    "Relation": "memory",
+    "Revision": "memory",
+    "Source": "memory",
+    "State": "memory",
+    "Visibility": "memory",
+    "MemOS": "memos",
+    "Hit": "query",
+    "Recall": "query",
+    "Where": "query",
+    "Why": "query",
+}
+
+__all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names by construction
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

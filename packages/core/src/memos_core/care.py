@@ -120,7 +120,9 @@ def _index(core: Core) -> Finding:
     with core.catalog.read() as view:
         memories, owed = view.counts()["memories"], view.counts()["outbox"]
     if not core.index_exists:
-        return Finding(check="index", ok=owed >= memories, detail=f"not made yet, {owed} changes owed")
+        ok = owed >= memories
+        detail = f"not made yet, {owed} changes owed"
+        return Finding(check="index", ok=ok, detail=detail, remedy="" if ok else "run reindex")
     try:
         found = core.index().count()
     except BackendError as exc:

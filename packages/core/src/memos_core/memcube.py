@@ -95,9 +95,8 @@ class MemCube:
             sensitivity=checked_within(sensitivity, 0, 9, what="sensitivity"),
             priority=checked_within(priority, -9, 9, what="priority"),
         )
-        memory = self._core.intake.state(self._principal, self._id, draft)
-        self._core.indexer.poke()
-        return memory
+        with self._core.indexer.writing():
+            return self._core.intake.state(self._principal, self._id, draft)
 
     def ingest(self, messages: Iterable[Message], *, session: str | None = None) -> Sequence[Memory]:
         """Keep messages verbatim, in one transaction; return one memory a message, in order.
@@ -109,9 +108,8 @@ class MemCube:
         drafts = said(messages, session=session)
         if not drafts:
             return []
-        memories = self._core.intake.say(self._principal, self._id, drafts)
-        self._core.indexer.poke()
-        return memories
+        with self._core.indexer.writing():
+            return self._core.intake.say(self._principal, self._id, drafts)
 
     def revise(
         self,
@@ -138,25 +136,18 @@ class MemCube:
             changes["tags"] = list(checked_tags(tags))
         if at is not None:
             changes["event_at"] = checked_time(at, what="at")
-        memory = self._core.intake.revise(
-            self._principal,
-            self._id,
-            checked_id(memory_id),
-            text=checked_text(text),
-            expected=expected,
-            changes=changes,
-        )
-        self._core.indexer.poke()
-        return memory
+        memory_id, text = checked_id(memory_id), checked_text(text)
+        with self._core.indexer.writing():
+            return self._core.intake.revise(
+                self._principal, self._id, memory_id, text=text, expected=expected, changes=changes
+            )
 
     def forget(self, memory_id: str) -> Erasure:
         """Erase a memory with its versions, sources and keys; return the receipt."""
         self._core.check_open()
         memory_id = checked_id(memory_id)
-        with self._core.catalog.write(self._principal) as tx:
-            erasure = tx.erase(tx.open(self._id), memory_id)
-        self._core.indexer.poke()
-        return erasure
+        with self._core.indexer.writing(), self._core.catalog.write(self._principal) as tx:
+            return tx.erase(tx.open(self._id), memory_id)
 
     def link(self, source: str, relation: Relation | str, target: str) -> Link:
         """Write the edge `source` RELATION `target` between two memories; return it.

@@ -100,7 +100,7 @@ def _lexical(by: Floats, cube: Arrays, postings: Sequence[Posting]) -> None:
             np.add(seen, scale, out=spare)
             np.divide(seen, spare, out=spare)
             spare *= weight
-            row += spare
+            np.add(row, spare, out=row)
             if reach == 1 and held:
                 rarity += float(weight)
                 np.multiply(seen > 0, weight, out=spare)

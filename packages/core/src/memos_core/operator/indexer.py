@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from memos_core.vault.catalog import Catalog
 log = logging.getLogger(__name__)
 
 BATCH = 512  # rows told to the index at once: a single upsert costs ten times its share of a batch
-LINGER = 0.3  # seconds a change may wait for company before the index is told
+LINGER = 0.5  # seconds without a write before the index is told: it must not slow writers down
+PATIENCE = 30.0  # seconds after which it is told all the same
 RETRY_FIRST, RETRY_LAST = 1.0, 60.0  # seconds between attempts while the index is down
 
 
@@ -35,6 +37,9 @@ class Indexer:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._counting = threading.Lock()
+        self._writers = 0
+        self._last_write = 0.0
 
     def owed(self, *, cube_id: str | None = None) -> int:
         """Return how many changes the index has not been told."""
@@ -90,20 +95,40 @@ class Indexer:
 
     # --- in the background -------------------------------------------------------------------
 
-    def poke(self) -> None:
-        """Say that something is owed; the background thread pays soon."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="memos-indexer", daemon=True)
-            self._thread.start()
-        self._wake.set()
+    @contextmanager
+    def writing(self) -> Generator[None]:
+        """Say that something will be owed: the background thread pays when all writers are done."""
+        with self._counting:
+            self._writers += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._writers -= 1
+                self._last_write = time.monotonic()
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="memos-indexer", daemon=True)
+                    self._thread.start()
+            self._wake.set()
+
+    def _wait_for_quiet(self) -> None:
+        """Wait until nobody has written for a moment, or until it has been long enough."""
+        until = time.monotonic() + PATIENCE
+        self._wake.clear()
+        while not self._stop.is_set() and time.monotonic() < until:
+            with self._counting:
+                rest = LINGER if self._writers else self._last_write + LINGER - time.monotonic()
+            if rest <= 0:
+                return
+            self._stop.wait(rest)
 
     def _run(self) -> None:
         """Pay whenever something is owed, until stopped; whatever goes wrong, the debt stays."""
         pause = RETRY_FIRST
         while not self._stop.is_set():
             self._wake.wait()
-            self._wake.clear()
-            if self._stop.wait(LINGER):
+            self._wait_for_quiet()
+            if self._stop.is_set():
                 return
             try:
                 self.drain()

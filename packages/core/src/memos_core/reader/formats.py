@@ -63,7 +63,8 @@ def _jsonl(text: str) -> list[Conversation]:
         record = _parsed(line, first_line=number)
         with _naming(f"line {number}", line=number):
             session = _optional(record, "session")
-            sessions.setdefault(session, []).append(_message(record))
+            turns = sessions.setdefault(session, [])
+            turns.append(_message(record, place=len(turns) + 1))
     return [_conversation(None, session, messages) for session, messages in sessions.items()]
 
 
@@ -79,7 +80,7 @@ def _openai(text: str) -> list[Conversation]:
         with _naming(f"message {number}"):
             if isinstance(record, Mapping) and not _content(record).strip():
                 continue  # a turn that only calls tools says nothing
-            messages.append(_message(record))
+            messages.append(_message(record, place=number))
     return [_conversation(None, None, messages)]
 
 
@@ -115,14 +116,16 @@ def _locomo_turn(turn: Mapping[str, Any], at: datetime) -> Message:
     return Message(turn["speaker"], said, at=at, id=turn["dia_id"])
 
 
-def _message(record: Any) -> Message:
+def _message(record: Any, *, place: int) -> Message:
+    """Return the message; one without time and id is known by its place, so that a second "ok" is kept."""
     if not isinstance(record, Mapping):
         raise FormatError(f"a message must be an object, not {type(record).__name__}")
     role = _optional(record, "role")
     speaker = _optional(record, "speaker") or _optional(record, "name") or role
     if speaker is None:
         raise FormatError("a message needs a `speaker` or a `role`")
-    return Message(speaker, _content(record), at=_time(record), role=role, id=_optional(record, "id"))
+    at, name = _time(record), _optional(record, "id")
+    return Message(speaker, _content(record), at=at, role=role, id=name or (None if at else f"#{place}"))
 
 
 def _content(record: Mapping[str, Any]) -> str:

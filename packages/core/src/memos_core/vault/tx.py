@@ -90,7 +90,9 @@ class Tx(View):
     def add_source(self, cube: CubeHeader, memory_id: str, draft: Draft) -> None:
         """Write one more origin of a memory that is already known."""
         row = self.memory_row(cube, memory_id)
-        self.connection.execute(insert(sources).values(self._source(cube, {"seq": row.seq, "position": row.position}, draft)))
+        self.connection.execute(
+            insert(sources).values(self._source(cube, {"seq": row.seq, "position": row.position}, draft))
+        )
         self._note(cube, "restate", memory_id=row.id, seq=row.seq, version=row.version)
 
     def revise(
