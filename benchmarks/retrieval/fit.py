@@ -3,10 +3,10 @@
     python -m benchmarks.retrieval.fit --out packages/core/src/memos_core/operator/weights.json
 
 Per query, a softmax over all memories; the loss is -log of the share that each gold memory takes
-against the memories that are not gold, averaged over golds, queries and, equally, corpora, plus an
-L2 penalty. That is the top-one likelihood of ListNet (Cao et al. 2007) with several golds. Order
+against the memories that are not gold, averaged over golds, then queries, then corpora, plus an L2
+penalty. That is the top-one likelihood of ListNet (Cao et al. 2007) with several golds. Order
 within a query is what is asked for: a logistic regression over all pairs fits a threshold across
-queries as well, and did one to two points worse.
+queries as well, and orders the first ten a little worse for it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]  # ships no 
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # ships no stubs
 
 from benchmarks.retrieval.cases import Case
+from benchmarks.retrieval.corpora import missing
 from benchmarks.retrieval.gather import FITTED_ON, Gathered, add_arguments, gathered
 from benchmarks.retrieval.metrics import Row, row_of
 from memos_core.operator.features import FEATURES
@@ -48,14 +49,13 @@ class Fitter:
     logistic: bool = False
 
     def __call__(self, train: Sequence[Case]) -> Values:
-        """Return one weight per column, each corpus of equal weight."""
+        """Return one weight per column, fitted to the questions whose gold turns are known."""
         train = [case for case in train if case.question.gold]
-        sizes = Counter(case.corpus for case in train)
         blocks = [self.matrix(case).astype(np.float64) for case in train]
         golds = [np.array(case.question.gold) for case in train]
         if self.logistic:
             return _logistic(blocks, golds)
-        return _softmax(blocks, golds, np.array([1 / sizes[case.corpus] / len(sizes) for case in train]))
+        return _softmax(blocks, golds, _shares(train))
 
 
 def held_out(test: Sequence[Case], pool: Sequence[Case], *, fitter: Fitter = Fitter()) -> dict[int, Values]:
@@ -73,6 +73,14 @@ def held_out(test: Sequence[Case], pool: Sequence[Case], *, fitter: Fitter = Fit
 def scored(name: str, test: Sequence[Case], weights: dict[int, Values], *, matrix: Matrix = columns) -> Row:
     """Return the figures of cases that are scored with their own fold's weights."""
     return row_of(name, test, lambda case: matrix(case) @ weights[case.fold], fitted="held out")
+
+
+def _shares(train: Sequence[Case]) -> Values:
+    """Return how much each case counts: corpora alike, then questions alike, by however many embedders."""
+    asked = [(case.corpus, case.talk.name, case.question.text) for case in train]
+    times = Counter(asked)
+    questions = Counter(corpus for corpus, _, _ in times)
+    return np.array([1 / len(questions) / questions[each[0]] / times[each] for each in asked])
 
 
 def _logistic(blocks: Sequence[Values], golds: Sequence[npt.NDArray[Any]]) -> Values:
@@ -141,6 +149,9 @@ def main() -> None:
     add_arguments(parser, embedders=FITTED_ON)
     parser.add_argument("--out", type=Path, required=True, help="where to write the weights")
     arguments = parser.parse_args()
+    if lacking := missing(arguments.data):
+        print(f"skipped: {', '.join(lacking)} not found in {arguments.data}; name the folder with --data")
+        return
     found = record(gathered(arguments))
     arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=1))

@@ -15,6 +15,7 @@ from memos_core.embed import open_embedder
 
 EMBEDDERS = ("minilm-int8", "minilm", "static")
 FITTED_ON = ("minilm-int8", "static")  # whose cases the weights are fitted to
+QUESTIONS = {"minilm-int8": 5, "minilm": 0}  # of LongMemEval-S: some 850 texts of 200 tokens each
 SEED = 0
 
 
@@ -48,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser, *, embedders: Sequence[str]) 
         "--questions",
         type=int,
         default=None,
-        help="LongMemEval-S questions for MiniLM, a fixed sample; all for static vectors",
+        help=f"LongMemEval-S questions, a fixed sample, for MiniLM, which reads each for minutes "
+        f"({QUESTIONS['minilm-int8']} for minilm-int8, {QUESTIONS['minilm']} for minilm unless given); "
+        f"static vectors get all of them",
     )
     parser.set_defaults(embedders_unless_given=list(embedders))
 
@@ -61,9 +64,9 @@ def gathered(arguments: argparse.Namespace) -> Gathered:
     random.Random(SEED).shuffle(longmemeval)
     talks: dict[tuple[str, str], list[Talk]] = {}
     for spec in specs:
-        few = None if spec == "static" else arguments.questions
+        few = arguments.questions if arguments.questions is not None else QUESTIONS.get(spec)
         talks[spec, LOCOMO] = locomo
-        talks[spec, LONGMEMEVAL] = longmemeval[:few]
+        talks[spec, LONGMEMEVAL] = longmemeval if spec == "static" else longmemeval[:few]
     return Gathered(
         embedders=embedders,
         talks=talks,

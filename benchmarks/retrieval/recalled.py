@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,14 +46,12 @@ class Store:
             (talk.name, each.name): number for talk in talks for number, each in enumerate(talk.sessions)
         }
         self._turns = {talk.name: {turn: place for place, turn in enumerate(talk.turns)} for talk in talks}
-        begin = time.perf_counter()
         with self._opened() as memos:
             for talk in talks:
                 cube = memos.cube(talk.name)
                 for each in talk.sessions:
                     cube.ingest(each.messages, session=each.name)
             memos.drain()
-        self.seconds = time.perf_counter() - begin
 
     def row(
         self,

@@ -45,11 +45,22 @@ def show(data: Gathered, tables: Tables) -> None:
             figures = [f"{value:.3f}"[1:] if value < 1 else "1.00" for value in row.figures.values()]
             table.add_row(row.name, row.fitted, *figures, style="bold" if row.name == RECALL else None)
         console.print(table)
+        console.print(_kinds(next(row for row in rows if row.name == RECALL)))
         for name in (TWELVE, TWELVE_SAME):
             leads = _lead(rows, name)
             told = "  ".join(f"{figure} {mean:+.3f} ±{error:.3f}" for figure, (mean, error) in leads.items())
             console.print(f"{RECALL} - {name}: {told}")
         console.print()
+
+
+def _kinds(row: Row) -> Table:
+    """Return one recipe's figures by kind of question."""
+    table = Table(title=f"{row.name}, by kind of question", title_justify="left")
+    for name in ("kind", "questions", *names(row.corpus)):
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    for kind, figures in row.by_kind.items():
+        table.add_row(kind, *(f"{value:g}" for value in figures.values()))
+    return table
 
 
 def _lead(rows: Sequence[Row], other: str) -> dict[str, tuple[float, float]]:

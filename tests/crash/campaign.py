@@ -10,14 +10,15 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from memos_core import MemCube, Memory, MemOS
+from memos_core import MemCube, MemOS
+from memos_core.core import CATALOG
 from memos_core.testing import HashEmbedder
 from memos_core.vault.catalog import utc_now
 from memos_core.vault.outbox import LEASE
@@ -186,7 +187,7 @@ class Campaign:
         budget = 0 if self.kills % 2 else 64 << 20  # every other time the index has to answer
         with MemOS.open(self.folder, embedder=HashEmbedder(), clock=clock, resident_bytes=budget) as memos:
             cube = memos.cube(CUBE)
-            self.outcomes[self.ledger.settle(found(cube))] += 1
+            self.outcomes[self.ledger.settle(found(cube, self.folder / CATALOG))] += 1
             self.check_rows()
             self._check_recall(cube)
             if memos.lag():
@@ -214,7 +215,7 @@ class Campaign:
 
     def check_rows(self) -> None:
         """Look beneath: every memory has all its rows, nothing hangs loose, the audit agrees."""
-        with closing(sqlite3.connect(self.folder / "catalog.db")) as db:
+        with closing(sqlite3.connect(self.folder / CATALOG)) as db:
             assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert db.execute("PRAGMA foreign_key_check").fetchall() == []
             seqs = dict(db.execute("SELECT seq, id FROM memories"))
@@ -247,18 +248,23 @@ class Campaign:
         assert set(self.ledger.gone) <= erased
 
 
-def found(cube: MemCube) -> list[Kept]:
-    """Return what a cube shows, as a journal would tell it."""
-    return [_kept(cube, memory) for memory in cube.list()]
-
-
-def _kept(cube: MemCube, memory: Memory) -> Kept:
-    history = cube.history(memory.id)
-    assert [revision.version for revision in history] == list(range(1, memory.version + 1))
-    assert history[-1].text == memory.text
-    return Kept(
-        id=memory.id,
-        texts=tuple(revision.text for revision in history),
-        sources=len(cube.sources(memory.id)),
-        session=memory.session,
-    )
+def found(cube: MemCube, catalog: Path) -> list[Kept]:
+    """Return what a cube shows, as a journal would tell it; `history` itself is asked for the newest ones."""
+    with closing(sqlite3.connect(catalog)) as db:
+        texts: dict[str, list[str]] = defaultdict(list)
+        for memory_id, text in db.execute(
+            "SELECT id, v.text FROM versions v JOIN memories ON seq = memory_seq ORDER BY seq, v.version"
+        ):
+            texts[memory_id].append(text)
+        sources = Counter(
+            memory_id
+            for (memory_id,) in db.execute("SELECT m.id FROM sources JOIN memories m ON seq = memory_seq")
+        )
+    memories = cube.list()
+    for memory in memories[-10:]:
+        history = cube.history(memory.id)
+        assert [revision.version for revision in history] == list(range(1, memory.version + 1))
+        assert [revision.text for revision in history] == texts[memory.id]
+    for memory in memories:
+        assert (memory.text, memory.version) == (texts[memory.id][-1], len(texts[memory.id]))
+    return [Kept(m.id, tuple(texts[m.id]), sources[m.id], m.session) for m in memories]

@@ -135,9 +135,8 @@ def nurse() -> None:
 def _live(folder: str, journal: str, seed: str) -> None:
     try:
         work(folder, journal, seed)
-    except BaseException:
+    finally:  # it works until it is killed: to come here is to have failed
         traceback.print_exc()
-    finally:
         os._exit(1)
 
 

@@ -4,11 +4,11 @@ import inspect
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memos_core import MemCube, MemOS, Message, NotFound, Where
-from memos_core.testing import InMemoryIndex
+from memos_core.testing import HashEmbedder, InMemoryIndex
 
 NASTY = {
     "emoji": "👩‍👩‍👧‍👦 🏴󠁧󠁢󠁳󠁣󠁴󠁿 ❤️",
@@ -41,12 +41,22 @@ NASTY = {
 NAMES = {key: text for key, text in NASTY.items() if len(text) < 1000}
 WORD = "xylophone"  # what they are all found by
 
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """One store for all the texts and names; each lives in a cube of its own."""
+    index = InMemoryIndex(dimensions=64)
+    with MemOS.open(tmp_path_factory.mktemp("house") / "store", embedder=HashEmbedder(), index=index) as memos:
+        yield memos
+
+
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(lambda name: name.strip() != "")
 
 
 @pytest.mark.parametrize("key", NASTY)
-def test_a_nasty_text_comes_back_as_it_went_in_and_is_found(cube, key):
-    text = NASTY[key]
+def test_a_nasty_text_comes_back_as_it_went_in_and_is_found(house, key):
+    cube, text = house.cube(f"text {key}"), NASTY[key]
     stated, said = cube.remember(text), cube.ingest([Message("Ana", text)])[0]
     found = {memory.id: memory.text for memory in cube.recall(text[:2000], k=2).memories}
     told = (cube.get(stated.id).text, cube.history(said.id)[0].text, cube.sources(said.id)[0].text)
@@ -54,23 +64,24 @@ def test_a_nasty_text_comes_back_as_it_went_in_and_is_found(cube, key):
 
 
 @pytest.mark.parametrize("key", NASTY)
-def test_a_nasty_text_is_the_same_memory_when_it_is_told_again(cube, key):
-    text = NASTY[key]
+def test_a_nasty_text_is_the_same_memory_when_it_is_told_again(house, key):
+    cube, text = house.cube(f"twice {key}"), NASTY[key]
     ids = {cube.remember(text).id for _ in range(2)} | {cube.ingest([Message("Ana", text)])[0].id for _ in range(2)}
     assert (len(ids), cube.count()) == (2, 2)
 
 
 @pytest.mark.parametrize("key", NASTY)
-def test_a_nasty_text_renders_as_one_quoted_line(cube, key):
+def test_a_nasty_text_renders_as_one_quoted_line(house, key):
+    cube = house.cube(f"rendered {key}")
     cube.ingest([Message(NASTY["prompt"], NASTY[key])])
     rendered = cube.recall(WORD, k=1).render()
     assert (len(rendered.splitlines()), rendered.count('"')) == (1, 2)
 
 
 @pytest.mark.parametrize("key", NAMES)
-def test_a_nasty_name_serves_for_cube_principal_session_speaker_tag_kind_and_id(memos, key):
+def test_a_nasty_name_serves_for_cube_principal_session_speaker_tag_kind_and_id(house, key):
     name = NAMES[key]
-    mine = memos.as_principal(name).cube(name)
+    mine = house.as_principal(name).cube(name)
     stated = mine.remember(f"a {WORD}", kind=name, tags=[name, "plain"])
     said = mine.ingest([Message(name, f"my {WORD}", role=name, id=name)], session=name)[0]
     mine.remember(f"another {WORD}")
@@ -83,14 +94,14 @@ def test_a_nasty_name_serves_for_cube_principal_session_speaker_tag_kind_and_id(
     assert (mine.name, mine.owner, stated.kind, stated.tags, said.speaker, said.session) == (
         name, name, name, (name, "plain"), name, name,
     )  # fmt: skip
-    assert memos.as_principal(name).cube(name).id == mine.id
+    assert house.as_principal(name).cube(name).id == mine.id
     assert mine.ingest([Message(name, f"my {WORD}", role=name, id=name)], session=name)[0].id == said.id
 
 
 def test_names_that_differ_in_anything_are_different_cubes(memos):
     alike = ["notes", "Notes", "notes ", " notes", "notes\0", "notes\0x", "nótes", "no\u0301tes", "ｎotes", "nоtes", "notes%"]
     cubes = {memos.cube(name).id for name in alike}
-    assert (len(cubes), [cube.name for cube in memos.cubes()]) == (len(alike), alike)
+    assert (len(cubes), {cube.name for cube in memos.cubes()}) == (len(alike), set(alike))
 
 
 def test_ten_thousand_tags_are_kept_and_each_finds_the_memory(cube):
@@ -134,7 +145,6 @@ WRITES = {
     "forget": lambda cube, memory: cube.forget(memory.id),
     "link": lambda cube, memory: cube.link(memory.id, "supersedes", cube.list()[0].id),
 }
-OWN = {"recall", "list", "count", "lag", "remember", "ingest"}  # verbs that name no memory
 
 
 @pytest.fixture(params=[1 << 30, 0], ids=["resident", "proposed"])
@@ -151,57 +161,59 @@ def test_the_verbs_below_are_all_that_a_cube_has():
     assert verbs == {*READS, *WRITES}
 
 
-@pytest.mark.parametrize("verb", [*READS, *WRITES])
+def outcome(verb, cube, memory):
+    """Return what a verb tells, or NotFound if that is what it raises."""
+    try:
+        told = (READS | WRITES)[verb](cube, memory)
+    except NotFound:
+        return NotFound
+    return "done" if verb in WRITES else told
+
+
+def outcomes(cube, memory, *, untouched):
+    """Try every verb on `cube` with somebody else's memory; whatever it changes over there is told as well."""
+    before, told = everything(untouched), {}
+    for verb in (*READS, *WRITES):
+        told[verb] = outcome(verb, cube, memory)
+        if everything(untouched) != before:
+            told[verb] = "it changed what is not its own"
+    return told
+
+
+def as_if_alone(own):
+    """Return the outcomes of a cube that holds one memory and knows of nobody."""
+    found = {"recall": [own], "list": [own], "count": 1, "lag": False, "remember": "done", "ingest": "done"}
+    return {verb: found.get(verb, NotFound) for verb in (*READS, *WRITES)}
+
+
 @pytest.mark.parametrize("names", [("ana", "bob"), ("ana", "Ana"), ("ana", "ana\0"), ("x' OR '1'='1", "x")], ids=str)
-def test_no_verb_shows_or_changes_the_equally_named_cube_of_another_principal(shared, verb, names):
+def test_no_verb_shows_or_changes_the_equally_named_cube_of_another_principal(shared, names):
     mine, theirs = (shared.as_principal(name).cube("notes") for name in names)
     secret = mine.remember(f"The {WORD} of mine", tags=["home"])
     mine.ingest([Message("Ana", f"hello {WORD}", id="m1")], session="s1")
     own = theirs.remember("their own")
     shared.drain()
-    before = everything(mine)
-    act = (READS | WRITES)[verb]
-    if verb in OWN:
-        told = act(theirs, secret)
-        wanted = {"recall": [own], "list": [own], "count": 1, "lag": False}.get(verb, told)
-        assert (told, everything(mine)) == (wanted, before)
-    else:
-        with pytest.raises(NotFound):
-            act(theirs, secret)
-        assert everything(mine) == before
+    assert outcomes(theirs, secret, untouched=mine) == as_if_alone(own)
     assert [each.id for each in shared.as_principal(names[1]).cubes()] == [theirs.id]
 
 
-@pytest.mark.parametrize("verb", [*READS, *WRITES])
-def test_every_verb_asks_who_it_is_and_not_only_the_way_to_the_handle(shared, verb, catalog_rows):
-    mine = shared.as_principal("ana").cube("notes")
-    secret = mine.remember(f"The {WORD} of mine")
-    mine.remember("another")
-    shared.drain()
-    forged = MemCube(shared._core, mine._header, shared.as_principal("bob").principal)
-    before = catalog_rows(shared)
-    with pytest.raises(NotFound) as caught:
-        (READS | WRITES)[verb](forged, secret)
-    assert (caught.value.what, catalog_rows(shared)) == ("cube", before)
-
-
-@pytest.mark.parametrize("verb", [*READS, *WRITES])
-def test_no_verb_crosses_over_to_another_cube_of_the_same_owner(shared, verb):
+def test_no_verb_crosses_over_to_another_cube_of_the_same_owner(shared):
     mine, other = shared.cube("notes"), shared.cube("other")
     secret = mine.remember(f"The {WORD} of mine")
     mine.ingest([Message("Ana", f"hello {WORD}", id="m1")], session="s1")
     own = other.remember("the other cube's own")
     shared.drain()
-    before = everything(mine)
-    act = (READS | WRITES)[verb]
-    if verb in OWN:
-        told = act(other, secret)
-        wanted = {"recall": [own], "list": [own], "count": 1, "lag": False}.get(verb, told)
-        assert (told, everything(mine)) == (wanted, before)
-    else:
-        with pytest.raises(NotFound):
-            act(other, secret)
-        assert everything(mine) == before
+    assert outcomes(other, secret, untouched=mine) == as_if_alone(own)
+
+
+def test_every_verb_asks_who_it_is_and_not_only_the_way_to_the_handle(shared, catalog_rows):
+    mine = shared.as_principal("ana").cube("notes")
+    secret = mine.remember(f"The {WORD} of mine")
+    shared.drain()
+    forged = MemCube(shared._core, mine._header, shared.as_principal("bob").principal)
+    before = catalog_rows(shared)
+    told = {verb: outcome(verb, forged, secret) for verb in (*READS, *WRITES)}
+    assert (told, catalog_rows(shared)) == (dict.fromkeys((*READS, *WRITES), NotFound), before)
 
 
 def test_a_neighbour_changes_no_score(open_memos, tmp_path, index):
@@ -217,10 +229,10 @@ def test_a_neighbour_changes_no_score(open_memos, tmp_path, index):
     assert scores(crowded) == alone
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None)
 @given(owner=names, name=names, text=names, tag=names)
-def test_any_names_and_texts_go_round(memos, owner, name, text, tag):
-    cube = memos.as_principal(owner).cube(name)
+def test_any_names_and_texts_go_round(house, owner, name, text, tag):
+    cube = house.as_principal(owner).cube(name)
     memory = cube.remember(text, tags=[tag], ttl=timedelta(days=1))
     assert (cube.get(memory.id).text, cube.get(memory.id).tags[:1]) == (text, cube.history(memory.id)[0].tags[:1])
     assert memory.id in [each.id for each in cube.recall(text, k=100).memories]

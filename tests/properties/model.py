@@ -208,14 +208,14 @@ class CubeModel:
     def _check_succession(self, shown: Sequence[str], now: datetime, where: Where) -> None:
         place = {memory_id: number for number, memory_id in enumerate(shown)}
         for newer, relation, older in self.links:
-            if relation != "supersedes" or older not in place or self._supersedes(older, newer):
+            if relation != "supersedes" or older not in place:
                 continue
             entry = self.entries[newer]
             if entry.visible(now) and entry.matches(where):
                 assert newer in place, "a superseded memory is shown without its successor"
                 assert place[newer] < place[older], "a superseded memory outranks its successor"
 
-    def _supersedes(self, newer: str, older: str) -> bool:
+    def supersedes(self, newer: str, older: str) -> bool:
         """Return whether there is a way from `newer` to `older`, over however many links."""
         seen, pending = set(), [newer]
         while pending:

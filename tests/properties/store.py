@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -130,7 +130,7 @@ def _opened(
 ) -> MemOS:
     embedder = HashEmbedder(dimensions=DIMENSIONS)
     memos = MemOS.open(folder, embedder=embedder, index=index, clock=clock, resident_bytes=resident_bytes)
-    memos._core.indexer.poke = lambda: None
+    memos._core.indexer.writing = nullcontext  # the background thread begins with the first write
     return memos
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,9 +15,9 @@ def directions(*angles):
 
 
 def pieces(*scores_and_costs, **of_the_first):
-    made = [Piece(score=score, cost=cost) for score, cost in scores_and_costs]
+    made = [Piece(place=place, score=score, cost=cost) for place, (score, cost) in enumerate(scores_and_costs)]
     if of_the_first:
-        made[0] = Piece(score=made[0].score, cost=made[0].cost, **of_the_first)
+        made[0] = replace(made[0], **of_the_first)
     return made
 
 
@@ -44,7 +46,7 @@ def test_a_repetition_is_still_better_than_nothing():
 
 
 def test_what_is_superseded_waits_for_what_supersedes_it():
-    old, new = Piece(score=0.9, cost=5, after=(1,)), Piece(score=0.3, cost=20)
+    old, new = Piece(place=0, score=0.9, cost=5, after=(1,)), Piece(place=1, score=0.3, cost=20)
     both = packed([old, new], directions(0, 90), budget=25, most=9)
     neither = packed([old, new], directions(0, 90), budget=19, most=9)
     assert (both.pieces, neither.pieces) == ((1, 0), ())
@@ -56,13 +58,19 @@ def test_companions_take_what_is_left():
 
 
 def test_a_companion_of_two_hits_comes_once():
-    made = [Piece(score=0.9 - n / 10, cost=1, companions=(Companion(7, 4),)) for n in range(2)]
+    made = [Piece(place=n, score=0.9 - n / 10, cost=1, companions=(Companion(7, 4),)) for n in range(2)]
     assert packed(made, directions(0, 90), budget=20, most=9).companions == (7,)
 
 
 def test_a_companion_of_what_was_not_chosen_stays_away():
     made = pieces((0.1, 10), (0.8, 10), companions=(Companion(7, 1),))
     assert packed(made, directions(0, 90), budget=15, most=9) == Packed(pieces=(1,), companions=())
+
+
+def test_a_hit_that_was_chosen_is_nobodys_companion_and_one_that_was_not_may_be():
+    question, answer = Piece(place=7, score=0.5, cost=5), Piece(place=8, score=0.9, cost=5, companions=(Companion(7, 5),))
+    found = [packed([question, answer], directions(0, 90), budget=20, most=most) for most in (1, 2)]
+    assert found == [Packed(pieces=(1,), companions=(7,)), Packed(pieces=(1, 0), companions=())]
 
 
 def test_nothing_to_pack_is_packed():
@@ -74,22 +82,20 @@ costs = st.lists(st.tuples(st.floats(0, 1, width=32), st.integers(1, 40), st.int
 
 @given(costs, st.integers(1, 120), st.integers(1, 8))
 def test_no_packing_costs_more_than_its_budget_or_repeats_itself(made, budget, most):
+    beside = [cost for _, _, cost in made][:3]  # three turns stand beside the hits, at places from 100
     given_pieces = [
-        Piece(score=score, cost=cost, companions=(Companion(100 + n % 3, beside),))
-        for n, (score, cost, beside) in enumerate(made)
+        Piece(place=n, score=score, cost=cost, companions=(Companion(100 + n % 3, beside[n % 3]),) if n % 3 < len(beside) else ())
+        for n, (score, cost, _) in enumerate(made)
     ]
     found = packed(given_pieces, directions(*range(len(made))), budget=budget, most=most)
-    beside = {100 + n % 3: given_pieces[n].companions[0].cost for n in reversed(range(len(made)))}
-    spent = sum(given_pieces[n].cost for n in found.pieces)
-    assert spent <= budget
-    assert len(found.pieces) == len(set(found.pieces)) <= most
-    assert len(found.companions) == len(set(found.companions))
-    assert not beside or spent + sum(min(c.cost for p in given_pieces for c in p.companions if c.place == place) for place in found.companions) <= budget
+    spent = sum(given_pieces[n].cost for n in found.pieces) + sum(beside[place - 100] for place in found.companions)
+    repeats = len(found.pieces) - len(set(found.pieces)) + len(found.companions) - len(set(found.companions))
+    assert (spent <= budget, repeats, len(found.pieces) <= most) == (True, 0, True)
 
 
 @given(costs, st.integers(1, 120))
 def test_packing_stops_only_when_nothing_more_fits(made, budget):
-    given_pieces = [Piece(score=score, cost=cost) for score, cost, _ in made]
+    given_pieces = pieces(*((score, cost) for score, cost, _ in made))
     chosen = packed(given_pieces, directions(*range(len(made))), budget=budget, most=99).pieces
     left = budget - sum(given_pieces[n].cost for n in chosen)
     assert [n for n, piece in enumerate(given_pieces) if n not in chosen and piece.cost <= left] == []

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_core import FormatError, InvalidInput, MemOSError, Message
+from memos_core.reader.drafts import said
 from memos_core.reader.formats import Conversation, read_conversations
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -25,6 +27,14 @@ def read(tmp_path):
 
 def of(*messages, name=None, session=None):
     return Conversation(name=name, session=session, messages=messages)
+
+
+def told(conversations):
+    """Return the conversations without the names that messages without one were given."""
+    return [
+        replace(each, messages=tuple(replace(m, id=None) if (m.id or "").startswith("#") else m for m in each.messages))
+        for each in conversations
+    ]
 
 
 # --- JSON Lines ------------------------------------------------------------------------------
@@ -52,21 +62,39 @@ def of(*messages, name=None, session=None):
     ],
 )
 def test_a_line_is_a_message(read, line, message):
-    assert read(line, name="chat.jsonl") == [of(message)]
+    assert told(read(line, name="chat.jsonl")) == [of(message)]
 
 
 def test_blank_lines_a_byte_order_mark_and_windows_line_ends_are_passed_over(read):
     text = '\ufeff{"speaker": "A", "text": "1"}\r\n\r\n  \n{"speaker": "B", "text": "2"}\r\n'
-    assert read(text, name="chat.ndjson") == [of(Message("A", "1"), Message("B", "2"))]
+    assert told(read(text, name="chat.ndjson")) == [of(Message("A", "1"), Message("B", "2"))]
 
 
 def test_sessions_that_take_turns_in_a_file_are_told_apart_and_kept_in_order(read):
     lines = [{"speaker": "A", "text": str(n), "session": s} for n, s in enumerate(["x", "y", "x", None, "y"])]
-    assert read("\n".join(map(json.dumps, lines)), "jsonl") == [
+    assert told(read("\n".join(map(json.dumps, lines)), "jsonl")) == [
         of(Message("A", "0"), Message("A", "2"), session="x"),
         of(Message("A", "1"), Message("A", "4"), session="y"),
         of(Message("A", "3")),
     ]
+
+
+def digests(conversations):
+    return [draft.digest for each in conversations for draft in said(each.messages, session="s")]
+
+
+OK = '{"speaker": "Ana", "text": "ok"}'
+HI = '{"speaker": "Bo", "text": "hi"}'
+
+
+def test_a_turn_said_twice_in_a_file_is_two_messages_and_the_file_again_is_the_same_ones(read):
+    first, again = (digests(read(f"{OK}\n{HI}\n{OK}", "jsonl")) for _ in range(2))
+    assert (len(set(first)), again == first) == (3, True)
+
+
+def test_another_file_of_the_same_session_is_other_messages(read):
+    monday, tuesday = digests(read(f"{OK}\n{HI}", "jsonl")), digests(read(f"{HI}\n{HI}", "jsonl"))
+    assert len({*monday, *tuesday}) == 3  # Monday's "ok" is not what Tuesday's first line edits
 
 
 BROKEN_LINES = [
@@ -140,7 +168,7 @@ TURNS = of(
 
 @pytest.mark.parametrize("wrap", [lambda chat: chat, lambda chat: {"model": "m", "messages": chat}])
 def test_a_chat_keeps_every_turn_that_says_something(read, wrap):
-    assert read(json.dumps(wrap(CHAT))) == [TURNS]
+    assert told(read(json.dumps(wrap(CHAT)))) == [TURNS]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +282,7 @@ def test_a_broken_sample_says_where_and_nothing_is_read(read, broken):
     ],
 )
 def test_formats_are_told_apart_by_name_and_shape(read, name, text, wanted):
-    assert read(text, name=name) == [wanted]
+    assert told(read(text, name=name)) == [wanted]
 
 
 def test_an_unknown_format_is_refused_with_those_that_are_known(read):

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from memos_core import BackendError, BackendUnavailable, FormatError, NotFound
-from memos_core.vault.engine import READ_ONLY, open_engine, translated
+from memos_core.vault.engine import READ_ONLY, open_engine, translated, use_write_ahead_log
 
 
 @pytest.fixture
@@ -14,6 +14,7 @@ def engine(tmp_path):
     engine = open_engine(tmp_path / "catalog.db")
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE numbers (n INTEGER PRIMARY KEY)"))
+    use_write_ahead_log(engine)
     yield engine
     engine.dispose()
 

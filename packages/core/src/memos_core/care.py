@@ -119,9 +119,9 @@ def _blobs(core: Core) -> Finding:
 def _index(core: Core) -> Finding:
     with core.catalog.read() as view:
         memories, owed = view.counts()["memories"], view.counts()["outbox"]
-    if not core.index_exists:
+    if not core.slot.exists:
         ok = owed >= memories
-        detail = f"not made yet, {owed} changes owed"
+        detail = f"there is none yet, {owed} changes owed"
         return Finding(check="index", ok=ok, detail=detail, remedy="" if ok else "run reindex")
     try:
         found = core.index().count()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from memos_core.cube import CubeHeader, Principal
 from memos_core.embed import CachingEmbedder, EmbedderSpec, open_embedder
 from memos_core.errors import BackendError, Closed, FormatError, MigrationNeeded
 from memos_core.governance import Right
+from memos_core.index import IndexSlot
 from memos_core.operator.indexer import Indexer
 from memos_core.operator.recall import Recaller
 from memos_core.operator.residents import Residents
@@ -49,12 +49,11 @@ class Core:
         self._closing = self._closed = False
         self._opening = threading.RLock()
         self._embedder: CachingEmbedder | None = None
-        self._index: TextIndex | None = None
-        self._index_spec = index
         self._lock = FolderLock(folder)
         try:
             self.catalog = Catalog(folder / CATALOG, clock=clock)
             self._wanted = self._chosen(embedder)
+            self.slot = IndexSlot(index, folder=folder / INDEX, store=self._store_id())
             self.blobs = Blobs(folder / BLOBS)
             with self.catalog.connection() as connection:
                 outbox.free_all(connection)
@@ -89,17 +88,13 @@ class Core:
         with ExitStack() as last:  # undone from below: the lock goes last
             last.callback(self._lock.release)
             last.callback(self.catalog.close)
-            last.callback(self._close_index)
+            last.callback(self.slot.close)
             last.callback(self._mark_closed)
             last.callback(self.recaller.write_uses)
             self.indexer.close()  # without holding `_opening`: the thread may need it to finish its batch
 
     def _mark_closed(self) -> None:
         self._closed = True
-
-    def _close_index(self) -> None:
-        if self._index is not None:
-            self._index.close()
 
     @contextmanager
     def reading(self, principal: Principal, cube_id: str) -> Generator[tuple[View, CubeHeader]]:
@@ -128,54 +123,29 @@ class Core:
         `spec` None keeps the way in which the embedder is opened.
         """
         kept = self._wanted if spec is None else spec
-        record = _record(embedder, kept)
         with self.indexer.paused(), self._opening:
+            former = self.recorded_embedder()
             with self.catalog.write(SYSTEM) as tx:
                 if keyring.count_without_keys(tx.connection, embedder.identity):
                     return False
-                tx.switch_embedder(record)
+                tx.switch_embedder(_record(embedder, kept))
             self._wanted, self._embedder = kept, _cached(embedder)
-            self._renew_index()
             self.residents.clear()
+            if former is not None:
+                self.slot.begin_anew(former.identity, former.dimensions)
         return True
 
     def index(self) -> TextIndex:
-        """Return the vector index; the first call opens it (Milvus Lite: two seconds)."""
-        self.check_open()
+        """Return the vector index."""
         embedder = self.embedder()
-        with self._opening:
-            if self._index is None:
-                self._index = self._open_index(embedder)
-            return self._index
+        return self.slot.get(embedder.identity, embedder.dimensions)
 
-    @property
-    def index_exists(self) -> bool:
-        """Whether there is an index to ask: one in the folder, or one that was named."""
-        return self._index_spec is not None or (self.folder / INDEX).exists()
+    # --- what is written down about this store -----------------------------------------------
 
-    def _renew_index(self) -> None:
-        """Let go of the index; where it is this folder's own, delete it: the next use opens an empty one.
-
-        An index that was handed over stays as it is, and is told everything again.
-        """
-        if self._index is not None and self._index is not self._index_spec:
-            self._index.close()
-            self._index = None
-        if self._index_spec is None:
-            shutil.rmtree(self.folder / INDEX, ignore_errors=True)
-
-    def _open_index(self, embedder: Embedder) -> TextIndex:
-        from memos_core.tiers.text.milvus import MilvusIndex  # noqa: PLC0415 - brings pymilvus, 1.7 s
-
-        if self._index_spec is not None and not isinstance(self._index_spec, str):
-            return self._index_spec
-        return MilvusIndex(
-            self._index_spec or str(self.folder / INDEX),
-            embedder_identity=embedder.identity,
-            dimensions=embedder.dimensions,
-        )
-
-    # --- which embedder this store is made with ----------------------------------------------
+    def _store_id(self) -> str:
+        """Return the store's own name, given once."""
+        with self.catalog.write(SYSTEM) as tx:
+            return tx.store_id()
 
     def recorded_embedder(self) -> EmbedderRecord | None:
         """Return what made the store's vectors; None in a store that has none yet."""

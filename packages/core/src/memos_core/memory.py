@@ -263,11 +263,11 @@ def checked_ttl(ttl: object) -> timedelta | None:
     return ttl
 
 
-def checked_tags(tags: object) -> tuple[str, ...]:
-    """Return the tags as a tuple without repeats, in order; a bare string is refused."""
+def checked_tags(tags: object, *, what: str = "tag") -> tuple[str, ...]:
+    """Return the tags (or other names) as a tuple without repeats, in order; a bare string is refused."""
     if isinstance(tags, str) or not hasattr(tags, "__iter__"):
-        raise InvalidInput(f"tags must be several strings, not {tags!r}: write tags=[...]")
-    return tuple(dict.fromkeys(checked_name(tag, what="tag") for tag in tags))
+        raise InvalidInput(f"{what}s must be several strings, not {tags!r}: write {what}s=[...]")
+    return tuple(dict.fromkeys(checked_name(tag, what=what) for tag in tags))
 
 
 def _utf8_length(text: str, what: str) -> int:

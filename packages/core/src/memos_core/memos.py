@@ -62,8 +62,10 @@ class MemOS:
         if isinstance(resident_bytes, bool) or not isinstance(resident_bytes, int) or resident_bytes < 0:
             raise InvalidInput(f"resident_bytes must be a number of bytes from 0, not {resident_bytes!r}")
         who = _principal(principal)
-        if not isinstance(folder, str | Path):
+        if not isinstance(folder, str | Path) or "\0" in str(folder):
             raise InvalidInput(f"folder must be a path, not {folder!r}")
+        if not callable(clock):
+            raise InvalidInput(f"clock must be a function that returns the time, not {clock!r}")
         checked_time(clock(), what="clock()")
         core = Core(Path(folder), embedder=embedder, index=index, resident_bytes=resident_bytes, clock=clock)
         return cls(core, who)

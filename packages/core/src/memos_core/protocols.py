@@ -13,6 +13,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from memos_core.errors import BackendError
+
 Vectors: TypeAlias = NDArray[np.float32]
 """Shape (n, dimensions) or (dimensions,); every row has Euclidean length 1."""
 
@@ -41,6 +43,21 @@ class Embedder(Protocol):
     def embed_query(self, text: str) -> Vectors:
         """Return the unit vector of a text that asks, shape (dimensions,)."""
         ...
+
+
+def checked_vectors(vectors: Vectors, embedder: Embedder, *, count: int | None = None) -> Vectors:
+    """Return what an embedder made if it kept its promise, else raise BackendError.
+
+    `count` is the number of texts; None for a query's single vector.
+    """
+    shape = (embedder.dimensions,) if count is None else (count, embedder.dimensions)
+    if vectors.shape != shape:
+        raise BackendError(
+            f"{embedder.identity} gave vectors of shape {vectors.shape}, not {shape}: is it another model now?"
+        )
+    if not np.isfinite(vectors).all():
+        raise BackendError(f"{embedder.identity} gave a vector that is not finite")
+    return vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ class Where:
 
     def __post_init__(self) -> None:
         for name in ("kinds", "tags", "speakers", "sessions"):
-            object.__setattr__(self, name, checked_tags(getattr(self, name)))
+            object.__setattr__(self, name, checked_tags(getattr(self, name), what=name.removesuffix("s")))
             if len(getattr(self, name)) > MOST_WANTED:
                 raise InvalidInput(f"{name} names over {MOST_WANTED} values: ask in several parts")
         for name in ("since", "until"):
@@ -51,6 +51,8 @@ class Where:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
     """What each signal added to a hit's score; the parts sum to it.
+
+    Only a hit that was lifted above what it supersedes scores more than its parts.
 
     `dense`: likeness of meaning; `lexical`: shared words; `neighbour`: the turns around it;
     `session`: the conversation it stands in; `speaker`: the query names who said it;

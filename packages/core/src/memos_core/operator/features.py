@@ -181,8 +181,8 @@ def _session(values: Floats, cube: Arrays) -> Floats:
         if not need.any():
             break
         left[best] = -1  # below every value
-    mean: Floats = (total / open_places.astype(np.float32))[cube.session_of]
-    return mean
+    total /= open_places
+    return total[cube.session_of]
 
 
 def _asked(by: Floats, cube: Arrays, query: Query) -> None:

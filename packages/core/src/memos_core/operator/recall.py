@@ -22,7 +22,7 @@ from memos_core.operator.indexer import Indexer
 from memos_core.operator.propose import Proposer
 from memos_core.operator.rank import Ranking, rank
 from memos_core.operator.residents import Residents
-from memos_core.protocols import Embedder, TextIndex, Vectors
+from memos_core.protocols import Embedder, TextIndex, Vectors, checked_vectors
 from memos_core.query import Recall, Where
 from memos_core.tiers.text.resident import Resident
 from memos_core.vault.catalog import Catalog
@@ -80,7 +80,7 @@ class Recaller:
 
     def _answer(self, principal: Principal, cube_id: str, ask: Ask, embedder: Embedder) -> list[Found] | None:
         """Return the hits, or None where the store's vectors are no longer of this embedder."""
-        vector = embedder.embed_query(ask.query)
+        vector = checked_vectors(embedder.embed_query(ask.query), embedder)
         with self._catalog.read() as view:
             cube = view.enter(cube_id, principal, Right.READ)
             if not view.is_embedded_by(embedder.identity):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memos_core.protocols import Embedder
+from memos_core.protocols import Embedder, checked_vectors
 from memos_core.tiers.text.lexical import terms
 from memos_core.tiers.text.speech import ROLES
 from memos_core.vault.draft import Draft, Keys
@@ -25,7 +25,7 @@ def keys_of(drafts: Sequence[Draft], embedder: Embedder) -> list[Keys]:
         chunks = key_texts(draft)
         texts += chunks
         counts.append(len(chunks))
-    vectors = embedder.embed(texts)
+    vectors = checked_vectors(embedder.embed(texts), embedder, count=len(texts))
     found: list[Keys] = []
     start = 0
     for draft, count in zip(drafts, counts, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+STORE_ID = "store"
 EMBEDDER = "embedder"
 ERASED_WORDS = "lexical.erased"  # set while FTS5 still holds words of erased memories in its segments
 

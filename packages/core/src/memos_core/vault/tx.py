@@ -29,7 +29,7 @@ from memos_core.vault.schema import (
     vectors,
     versions,
 )
-from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, EmbedderRecord
+from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, STORE_ID, EmbedderRecord
 from memos_core.vault.view import View
 
 
@@ -166,6 +166,15 @@ class Tx(View):
         )
         self._note(cube, "link", memory_id=start.id, seq=start.seq, version=start.version)
         return link
+
+    def store_id(self) -> str:
+        """Return the store's own name, 32 hexadecimal digits; the first call gives it one."""
+        query = select(store.c.value).where(store.c.key == STORE_ID)
+        found: str | None = self.connection.execute(query).scalar()
+        if found is None:
+            found = uuid.uuid4().hex
+            self.connection.execute(insert(store).values(key=STORE_ID, value=found))
+        return found
 
     def switch_embedder(self, record: EmbedderRecord) -> None:
         """Make `record` the store's embedder: drop other vectors, and owe the index every memory."""

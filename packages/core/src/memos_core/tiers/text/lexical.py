@@ -24,7 +24,14 @@ STOP_WORDS = frozenset(
 _CJK = "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff" + (
     "\U00020000-\U0002fa1f"
 )
-_TOKEN = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
+# Vowel signs and points belong to the word that they stand in; to `re` they are no word characters.
+_MARKS = "".join(
+    chr(code)
+    for code in (*range(0x300, 0x2000), *range(0xA600, 0xAC00))
+    if unicodedata.category(chr(code)).startswith("M")
+)
+_LETTER = rf"[^\W_{_CJK}]"
+_TOKEN = re.compile(rf"[{_CJK}]+|{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*")
 _IS_CJK = re.compile(rf"[{_CJK}]")
 _stemmer = snowballstemmer.stemmer("english")
 _stemming = threading.Lock()  # the stemmer keeps the word it works on in itself

@@ -42,8 +42,8 @@ _MOST_HITS = 16_384  # a server returns no more
 class MilvusIndex:
     """A TextIndex in Milvus. `uri` is a path ending in `.db`, or a server's http://host:19530.
 
-    Vectors of two embedders never meet: each has a collection of its own, named by a hash of
-    `embedder_identity` and `dimensions`. Milvus Lite scans rows in Python until they are flushed,
+    Vectors of two embedders never meet, nor do two stores on one server: each pair has a collection
+    of its own, named by a hash of `store`, `embedder_identity` and `dimensions`. Milvus Lite scans rows in Python until they are flushed,
     so after every `flush_rows` changed rows, and at the end, they are.
 
     Raises BackendUnavailable if the server does not answer, if another process holds the folder
@@ -56,6 +56,7 @@ class MilvusIndex:
         *,
         embedder_identity: str,
         dimensions: int,
+        store: str = "",
         token: str | None = None,
         flush_rows: int = 1000,
     ) -> None:
@@ -64,7 +65,7 @@ class MilvusIndex:
         if dimensions < 1 or flush_rows < 1:
             raise InvalidInput(f"dimensions={dimensions} and flush_rows={flush_rows} must both be positive")
         self._dimensions, self._flush_rows = dimensions, flush_rows
-        self._collection = _collection_name(embedder_identity, dimensions)
+        self._collection = _collection_name(store, embedder_identity, dimensions)
         self._unflushed, self._closed = 0, False
         with ExitStack() as undo, translated():
             self._lite: Lite | None = None
@@ -132,6 +133,12 @@ class MilvusIndex:
         """Return how many memories (not keys) are stored."""
         with self._writing:  # between the two questions nothing may change
             return self._rows_where("") - self._rows_where("key > 0")
+
+    def drop(self) -> None:
+        """Delete the collection with all that is in it. Only `close` may follow."""
+        with self._writing:
+            self._call(self._client.drop_collection, timeout=_WRITE_S)
+            self._unflushed = 0
 
     def close(self) -> None:
         """Flush, disconnect, and with the folder's last handle unlock it. Closing twice is no error."""
@@ -231,8 +238,8 @@ class MilvusIndex:
         return int(answer[0]["count(*)"])
 
 
-def _collection_name(identity: str, dimensions: int) -> str:
-    digest = hashlib.sha256(f"{_FORMAT}\0{dimensions}\0{identity}".encode())
+def _collection_name(store: str, identity: str, dimensions: int) -> str:
+    digest = hashlib.sha256(f"{_FORMAT}\0{dimensions}\0{store}\0{identity}".encode())
     return f"memos_{digest.hexdigest()[:32]}"
 
 

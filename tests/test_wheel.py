@@ -1,0 +1,184 @@
+"""The wheel is whole: built, installed away from the source tree, and used.
+
+To save minutes the clean environment does not install the dependencies again: a .pth file lends it the
+site-packages of this one. That cannot hide a part missing from our wheel, because `memos_core` is not
+importable through it: an editable install is itself a .pth file, and those are read in an environment's own
+site-packages only; the fixture makes sure. What it could hide, a dependency that was never declared, the last
+test looks for.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from email import message_from_bytes
+from email.message import Message
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CORE = ROOT / "packages" / "core"
+LENT = Path(sysconfig.get_path("purelib"))
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
+
+SMOKE = """
+import json, sys
+from importlib.metadata import version
+from importlib.resources import files
+
+import memos_core
+
+heavy = sorted({"torch", "transformers", "pymilvus"} & set(sys.modules))
+with memos_core.MemOS.open("store") as memos:  # runs every migration
+    cube = memos.cube("mira")
+    cube.remember("Mira moved to Lisbon in May 2024.")
+    found = cube.recall("Which city did Mira move to?")  # vocabulary, weights of model and fusion
+    told = memos.drain()
+print(json.dumps({
+    "file": memos_core.__file__,
+    "versions": [memos_core.__version__, version("memos-suite-core")],
+    "typed": (files("memos_core") / "py.typed").is_file(),
+    "heavy": heavy,
+    "texts": found.texts,
+    "told": told,
+}))
+"""
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of packages/core, built from a copy, so that nothing is left in the source tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = shutil.copytree(CORE, folder / "core", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shared = ["--no-isolation"] if find_spec("hatchling") else []  # else it is fetched for the build
+    run(sys.executable, "-m", "build", "--wheel", *shared, "--outdir", folder, copy)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a clean environment in which the wheel is installed."""
+    folder = tmp_path_factory.mktemp("clean") / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    interpreter = folder / "bin" / "python"
+    own = next(folder.glob("lib/python*/site-packages"))
+    assert not (LENT / "memos_core").exists(), "installed here, not editable: the wheel would not be tested"
+    (own / "lent.pth").write_text(f"{LENT}\n", encoding="utf-8")
+    missing = run(interpreter, "-I", "-c", "import importlib.util as u; print(u.find_spec('memos_core'))")
+    assert missing.stdout.strip() == "None"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", interpreter]
+    run(*pip, "install", "--quiet", "--no-index", "--no-deps", "--force-reinstall", wheel)
+    return interpreter
+
+
+def run(*command: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> Any:
+    words = [str(word) for word in command]
+    kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+    done = subprocess.run(
+        words, cwd=cwd, env=kept | (env or {}), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+        return message_from_bytes(archive.read(name))
+
+
+# --- it works ---------------------------------------------------------------------------------
+
+
+def test_the_installed_wheel_remembers_and_recalls(python: Path, tmp_path: Path) -> None:
+    said = json.loads(run(python, "-I", "-c", SMOKE, cwd=tmp_path, env={"HF_HUB_OFFLINE": "1"}).stdout)
+    assert str(python.parents[1]) in said.pop("file")
+    installed, declared = said.pop("versions")
+    assert installed == declared
+    assert said == {
+        "typed": True,
+        "heavy": [],
+        "texts": ["Mira moved to Lisbon in May 2024."],
+        "told": 1,
+    }
+
+
+def test_the_installed_command_helps(python: Path, tmp_path: Path) -> None:
+    assert "recall" in run(python.with_name("memos"), "--help", cwd=tmp_path).stdout
+
+
+def test_the_installed_command_tells_its_story(python: Path, tmp_path: Path) -> None:
+    said = run(python.with_name("memos"), "demo", "--json", cwd=tmp_path, env={"HF_HUB_OFFLINE": "1"}).stdout
+    assert {"kept", "asked", "changed", "forgotten", "survived"} <= set(json.loads(said))
+
+
+# --- it holds what it should ------------------------------------------------------------------
+
+
+def test_it_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
+    source = CORE / "src"
+    wanted = {
+        str(path.relative_to(source))
+        for path in (source / "memos_core").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert held == wanted
+
+
+def test_its_metadata_names_licence_readme_and_command(wheel: Path) -> None:
+    told = metadata(wheel)
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        scripts = next(archive.read(name).decode() for name in names if name.endswith("entry_points.txt"))
+    assert (told["License-Expression"], told["License-File"]) == ("Apache-2.0", "LICENSE")
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    assert str(told.get_payload()).startswith("# memos-suite-core")
+    assert "memos = memos_core.cli:main" in scripts
+
+
+def test_it_declares_every_package_that_it_imports(wheel: Path) -> None:
+    requirements = metadata(wheel).get_all("Requires-Dist") or []
+    declared = {_normal(re.split(r"[ <>=!~;\[]", each, maxsplit=1)[0]) for each in requirements}
+    owners = packages_distributions()
+    undeclared = {
+        module
+        for module in imported(CORE / "src" / "memos_core")
+        if module not in sys.stdlib_module_names and module != "memos_core"
+        if not declared & {_normal(name) for name in owners.get(module, [module])}
+    }
+    assert undeclared <= BROUGHT_ALONG
+
+
+BROUGHT_ALONG = {"grpc", "safetensors"}
+"""Imported, and brought by what we declare: pymilvus needs grpcio, wordllama safetensors."""
+
+
+def imported(package: Path) -> set[str]:
+    """Return the top-level names that a package imports, wherever in its files."""
+    found: set[str] = set()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    found |= {each.name.partition(".")[0] for each in names}
+                case ast.ImportFrom(module=str(module), level=0):
+                    found.add(module.partition(".")[0])
+    return found
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
