@@ -40,6 +40,7 @@ from importlib.resources import files
 
 import memos_core
 
+memos_core.MemOS, memos_core.AsyncMemOS  # names are imported when they are asked for
 heavy = sorted({"torch", "transformers", "pymilvus"} & set(sys.modules))
 with memos_core.MemOS.open("store") as memos:  # runs every migration
     cube = memos.cube("mira")

@@ -296,16 +296,38 @@ class StoreMachine(RuleBasedStateMachine):
         self.check_recall(owner, name, query, k=k, where=where, session=session, budget=budget)
         self.did("recall")
 
-    @rule(
-        owner=owners, name=names, where=wheres, limit=st.sampled_from((None, 0, 2)), offset=st.integers(0, 3)
-    )
+    @rule(what=st.sampled_from(("list", "history", "trespass", "trespass", "borrow")),
+          owner=owners, name=names, number=picks, where=wheres, limit=st.sampled_from((None, 0, 2)),
+          verb=st.integers(0, 5), gone=st.booleans())  # fmt: skip
+    def look(
+        self,
+        what: str,
+        owner: str,
+        name: str,
+        number: int,
+        where: Where,
+        limit: int | None,
+        verb: int,
+        *,
+        gone: bool,
+    ) -> None:
+        """One of the verbs that change nothing, on what may be seen or on what may not."""
+        match what:
+            case "list":
+                self.list(owner, name, where, limit, offset=number % 4)
+            case "history":
+                self.history(owner, name, number)
+            case "trespass":
+                self.trespass(owner, name, number, verb, gone=gone)
+            case "borrow":
+                self.borrow(owner, name)
+
     def list(self, owner: str, name: str, where: Where, limit: int | None, offset: int) -> None:
         wanted = self.models[owner, name].visible(self.store.now, where)[offset:][:limit]
         shown = self.cube(owner, name).list(where=where, limit=limit, offset=offset)
         assert [memory.id for memory in shown] == [entry.id for entry in wanted]
         self.did("list")
 
-    @rule(owner=owners, name=names, number=picks)
     def history(self, owner: str, name: str, number: int) -> None:
         entry = self.pick(owner, name, number)
         if entry is None:
@@ -317,8 +339,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert cube.get(entry.id).text == entry.text
         self.did("history, sources, get")
 
-    @rule(owner=owners, name=names, number=picks, verb=st.integers(0, 5), gone=st.booleans())
-    def trespass(self, owner: str, name: str, number: int, verb: int, gone: bool) -> None:
+    def trespass(self, owner: str, name: str, number: int, verb: int, *, gone: bool) -> None:
         """Every verb answers NotFound for what is forgotten, expired, or somebody else's."""
         now = self.store.now
         other = OWNERS[1 - OWNERS.index(owner)]
@@ -346,7 +367,6 @@ class StoreMachine(RuleBasedStateMachine):
         self.check_audit(owner, name, changes=0)
         self.did("trespass")
 
-    @rule(owner=owners, name=names)
     def borrow(self, owner: str, name: str) -> None:
         """A handle that somebody else made opens nothing: the principal is asked at every verb."""
         other = OWNERS[1 - OWNERS.index(owner)]

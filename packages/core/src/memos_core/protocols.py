@@ -53,7 +53,7 @@ def checked_vectors(vectors: Vectors, embedder: Embedder, *, count: int | None =
     shape = (embedder.dimensions,) if count is None else (count, embedder.dimensions)
     if vectors.shape != shape:
         raise BackendError(
-            f"{embedder.identity} gave vectors of shape {vectors.shape}, not {shape}: is it another model now?"
+            f"{embedder.identity} gave vectors of shape {vectors.shape}, not {shape}: is it another model?"
         )
     if not np.isfinite(vectors).all():
         raise BackendError(f"{embedder.identity} gave a vector that is not finite")

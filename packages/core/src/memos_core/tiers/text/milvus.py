@@ -43,8 +43,9 @@ class MilvusIndex:
     """A TextIndex in Milvus. `uri` is a path ending in `.db`, or a server's http://host:19530.
 
     Vectors of two embedders never meet, nor do two stores on one server: each pair has a collection
-    of its own, named by a hash of `store`, `embedder_identity` and `dimensions`. Milvus Lite scans rows in Python until they are flushed,
-    so after every `flush_rows` changed rows, and at the end, they are.
+    of its own, named by a hash of `store`, `embedder_identity` and `dimensions`. Milvus Lite scans
+    rows in Python until they are flushed, so after every `flush_rows` changed rows, and at the end,
+    they are.
 
     Raises BackendUnavailable if the server does not answer, if another process holds the folder
     or it cannot be made, and from then on when the folder was removed; open the index again then.
