@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,8 +65,7 @@ def _jsonl(text: str) -> list[Conversation]:
         record = _parsed(line, first_line=number)
         with _naming(f"line {number}", line=number):
             session = _optional(record, "session")
-            turns = sessions.setdefault(session, [])
-            turns.append(_message(record, place=len(turns) + 1))
+            sessions.setdefault(session, []).append(_message(record))
     return [_conversation(None, session, messages) for session, messages in sessions.items()]
 
 
@@ -80,7 +81,7 @@ def _openai(text: str) -> list[Conversation]:
         with _naming(f"message {number}"):
             if isinstance(record, Mapping) and not _content(record).strip():
                 continue  # a turn that only calls tools says nothing
-            messages.append(_message(record, place=number))
+            messages.append(_message(record))
     return [_conversation(None, None, messages)]
 
 
@@ -116,16 +117,14 @@ def _locomo_turn(turn: Mapping[str, Any], at: datetime) -> Message:
     return Message(turn["speaker"], said, at=at, id=turn["dia_id"])
 
 
-def _message(record: Any, *, place: int) -> Message:
-    """Return the message; one without time and id is known by its place, so that a second "ok" is kept."""
+def _message(record: Any) -> Message:
     if not isinstance(record, Mapping):
         raise FormatError(f"a message must be an object, not {type(record).__name__}")
     role = _optional(record, "role")
     speaker = _optional(record, "speaker") or _optional(record, "name") or role
     if speaker is None:
         raise FormatError("a message needs a `speaker` or a `role`")
-    at, name = _time(record), _optional(record, "id")
-    return Message(speaker, _content(record), at=at, role=role, id=name or (None if at else f"#{place}"))
+    return Message(speaker, _content(record), at=_time(record), role=role, id=_optional(record, "id"))
 
 
 def _content(record: Mapping[str, Any]) -> str:
@@ -178,7 +177,23 @@ def _parsed(text: str, *, first_line: int = 1) -> Any:
 
 
 def _conversation(name: str | None, session: str | None, messages: list[Message]) -> Conversation:
-    return Conversation(name=name, session=session, messages=tuple(messages))
+    return Conversation(name=name, session=session, messages=tuple(_told_apart(messages)))
+
+
+def _told_apart(messages: Iterable[Message]) -> Iterator[Message]:
+    """Name what is said again word for word, without a time, in one session: a second "ok" is a turn too.
+
+    The name says the words and which time it is, so the same file read again gives the same names.
+    """
+    said: Counter[tuple[str, str]] = Counter()
+    for message in messages:
+        if message.at is None and message.id is None:
+            said[message.speaker, message.text] += 1
+            if (times := said[message.speaker, message.text]) > 1:
+                words = f"{message.speaker}\0{message.text}".encode()
+                yield replace(message, id=f"#{times}:{hashlib.sha256(words).hexdigest()[:16]}")
+                continue
+        yield message
 
 
 @contextmanager
