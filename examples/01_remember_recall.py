@@ -46,9 +46,9 @@ def main() -> None:
 
 
 def ask(cube: MemCube, question: str) -> None:
-    """Print a question and its two best answers."""
+    """Print a question and its three best answers."""
     print(question)
-    for hit in cube.recall(question, k=2):
+    for hit in cube.recall(question, k=3):
         print(f"  {hit.score:.2f}  {hit.memory.text}")
         print(f"        {hit.why}")
     print()

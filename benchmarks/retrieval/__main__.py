@@ -33,9 +33,9 @@ def main() -> int:
     for embedder, corpus in data.cases:
         print(f"· {embedder}, {corpus}", file=sys.stderr, flush=True)
         tables[embedder, corpus] = rows(data, embedder, corpus)
-    show(data, tables)
     if not arguments.quick:
         print(f"written: {written(data, tables, path=arguments.out)}")
+    show(data, tables)
     return 0
 
 

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def show(data: Gathered, tables: Tables) -> None:
         for name in (TWELVE, TWELVE_SAME):
             leads = _lead(rows, name)
             told = "  ".join(f"{figure} {mean:+.3f} ±{error:.3f}" for figure, (mean, error) in leads.items())
-            console.print(f"{RECALL} - {name}: {told}")
+            console.print(f"{RECALL}, ahead of {name}:\n  {told}")
         console.print()
 
 
@@ -80,7 +80,7 @@ def _record(data: Gathered, tables: Tables) -> dict[str, Any]:
         "benchmark": "retrieval",
         "date": datetime.now(UTC).date().isoformat(),
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version()},
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": {name: told for name in _PACKAGES if (told := _version(name))},
         "embedders": {name: embedder.identity for name, embedder in data.embedders.items()},
         "fitted_on": {
             "embedders": [name for name in data.embedders if name in FITTED_ON] or list(data.embedders),
@@ -110,6 +110,14 @@ def _record(data: Gathered, tables: Tables) -> dict[str, Any]:
             for (embedder, corpus), rows in tables.items()
         ],
     }
+
+
+def _version(name: str) -> str | None:
+    """Return a package's version; None where it is run from its source tree and not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _cpu() -> str:

@@ -124,7 +124,9 @@ def known(cube, memos):
 def steady(tmp_path_factory):
     """A store that every refused verb leaves as it is, so that one serves them all."""
     index = InMemoryIndex(dimensions=64)
-    with MemOS.open(tmp_path_factory.mktemp("steady") / "store", embedder=HashEmbedder(), index=index) as memos:
+    with MemOS.open(
+        tmp_path_factory.mktemp("steady") / "store", embedder=HashEmbedder(), index=index
+    ) as memos:
         memos.cube("notes").remember("A memory that must not change", tags=["home"])
         memos.cube("other").remember("elsewhere")
         memos.as_principal("bob").cube("notes").remember("not yours")
@@ -190,7 +192,9 @@ def foreign_id(request, steady, catalog_rows):
 
 
 @pytest.mark.parametrize("verb", UNKNOWN)
-def test_an_id_that_is_not_of_this_cube_is_not_found_and_not_a_row_changes(steady, catalog_rows, verb, foreign_id):
+def test_an_id_that_is_not_of_this_cube_is_not_found_and_not_a_row_changes(
+    steady, catalog_rows, verb, foreign_id
+):
     before = catalog_rows(steady)
     with pytest.raises(NotFound) as caught:
         UNKNOWN[verb](steady.cube("notes"), foreign_id)
@@ -250,7 +254,7 @@ def test_a_broken_line_of_a_file_is_named_and_nothing_is_ingested(memos, cube, k
     lines = [json.dumps({"speaker": "Ana", "text": f"turn {number}"}) for number in range(5)]
     path.write_text("\n".join([*lines[:3], '{"speaker": "Ana", "text": ', *lines[3:]]))
     before = catalog_rows(memos)
-    with pytest.raises(FormatError, match="line 4") as caught:
+    with pytest.raises(FormatError, match="line 4") as caught:  # noqa: PT012 - as a caller writes it
         for conversation in read_conversations(path):
             cube.ingest(conversation.messages)
     assert (caught.value.line, catalog_rows(memos)) == (4, before)
@@ -300,7 +304,9 @@ def test_vectors_that_are_not_the_stores_own_are_never_written(open_memos, catal
 
 
 @pytest.mark.parametrize("dimensions", [32, 128])
-def test_an_embedder_of_another_identity_is_refused_and_reindex_is_named(open_memos, catalog_rows, folder, dimensions):
+def test_an_embedder_of_another_identity_is_refused_and_reindex_is_named(
+    open_memos, catalog_rows, folder, dimensions
+):
     with open_memos() as memos:
         memos.cube("notes").remember("kept")
         memos.drain()
@@ -356,7 +362,11 @@ def test_a_callable_of_changing_width_is_refused(open_memos):
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("name", ["letter.txt", "catalog.sqlite", "milvus.db.bak", ".hidden"])

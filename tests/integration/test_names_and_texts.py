@@ -20,7 +20,7 @@ NASTY = {
     "hindi": "मीरा लिस्बन में रहती है",
     "nul": "before\0after",
     "controls": "".join(map(chr, range(1, 32))) + "x\x7f\x85",
-    "quotes": "it's \"quoted\" \\ `ticked` \\\" ''' \"\"\"",
+    "quotes": 'it\'s "quoted" \\ `ticked` \\" \'\'\' """',
     "percent": "100% _ %s {0} ${HOME} %(name)s",
     "zalgo": "Z̷̢͎a̴l̶g̵o̸ e\u0301 \u200b\ufeff\u2066",
     "lines": "one\ntwo\r\nthree\u2028four\u2029five",
@@ -42,12 +42,13 @@ NAMES = {key: text for key, text in NASTY.items() if len(text) < 1000}
 WORD = "xylophone"  # what they are all found by
 
 
-
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
     """One store for all the texts and names; each lives in a cube of its own."""
     index = InMemoryIndex(dimensions=64)
-    with MemOS.open(tmp_path_factory.mktemp("house") / "store", embedder=HashEmbedder(), index=index) as memos:
+    with MemOS.open(
+        tmp_path_factory.mktemp("house") / "store", embedder=HashEmbedder(), index=index
+    ) as memos:
         yield memos
 
 
@@ -66,7 +67,9 @@ def test_a_nasty_text_comes_back_as_it_went_in_and_is_found(house, key):
 @pytest.mark.parametrize("key", NASTY)
 def test_a_nasty_text_is_the_same_memory_when_it_is_told_again(house, key):
     cube, text = house.cube(f"twice {key}"), NASTY[key]
-    ids = {cube.remember(text).id for _ in range(2)} | {cube.ingest([Message("Ana", text)])[0].id for _ in range(2)}
+    ids = {cube.remember(text).id for _ in range(2)} | {
+        cube.ingest([Message("Ana", text)])[0].id for _ in range(2)
+    }
     assert (len(ids), cube.count()) == (2, 2)
 
 
@@ -99,7 +102,19 @@ def test_a_nasty_name_serves_for_cube_principal_session_speaker_tag_kind_and_id(
 
 
 def test_names_that_differ_in_anything_are_different_cubes(memos):
-    alike = ["notes", "Notes", "notes ", " notes", "notes\0", "notes\0x", "nótes", "no\u0301tes", "ｎotes", "nоtes", "notes%"]
+    alike = [
+        "notes",
+        "Notes",
+        "notes ",
+        " notes",
+        "notes\0",
+        "notes\0x",
+        "nótes",
+        "no\u0301tes",
+        "ｎotes",
+        "nоtes",
+        "notes%",
+    ]
     cubes = {memos.cube(name).id for name in alike}
     assert (len(cubes), {cube.name for cube in memos.cubes()}) == (len(alike), set(alike))
 
@@ -108,7 +123,9 @@ def test_ten_thousand_tags_are_kept_and_each_finds_the_memory(cube):
     tags = [f"tag {number} '\"%" for number in range(10_000)]
     memory = cube.remember(f"a {WORD} with many tags", tags=tags)
     cube.remember("another one", tags=tags[:3])
-    found = [[each.id for each in cube.list(tags=wanted)] for wanted in ([tags[9_999]], tags[:250] + [tags[777]])]
+    found = [
+        [each.id for each in cube.list(tags=wanted)] for wanted in ([tags[9_999]], [*tags[:250], tags[777]])
+    ]
     assert (cube.get(memory.id).tags, found) == (tuple(tags), [[memory.id], [memory.id]])
 
 
@@ -157,7 +174,9 @@ def everything(cube):
 
 
 def test_the_verbs_below_are_all_that_a_cube_has():
-    verbs = {name for name, each in inspect.getmembers(MemCube, inspect.isfunction) if not name.startswith("_")}
+    verbs = {
+        name for name, each in inspect.getmembers(MemCube, inspect.isfunction) if not name.startswith("_")
+    }
     assert verbs == {*READS, *WRITES}
 
 
@@ -171,7 +190,7 @@ def outcome(verb, cube, memory):
 
 
 def outcomes(cube, memory, *, untouched):
-    """Try every verb on `cube` with somebody else's memory; whatever it changes over there is told as well."""
+    """Try every verb on `cube` with somebody else's memory; what it changes over there is told as well."""
     before, told = everything(untouched), {}
     for verb in (*READS, *WRITES):
         told[verb] = outcome(verb, cube, memory)
@@ -186,7 +205,9 @@ def as_if_alone(own):
     return {verb: found.get(verb, NotFound) for verb in (*READS, *WRITES)}
 
 
-@pytest.mark.parametrize("names", [("ana", "bob"), ("ana", "Ana"), ("ana", "ana\0"), ("x' OR '1'='1", "x")], ids=str)
+@pytest.mark.parametrize(
+    "names", [("ana", "bob"), ("ana", "Ana"), ("ana", "ana\0"), ("x' OR '1'='1", "x")], ids=str
+)
 def test_no_verb_shows_or_changes_the_equally_named_cube_of_another_principal(shared, names):
     mine, theirs = (shared.as_principal(name).cube("notes") for name in names)
     secret = mine.remember(f"The {WORD} of mine", tags=["home"])
@@ -219,13 +240,17 @@ def test_every_verb_asks_who_it_is_and_not_only_the_way_to_the_handle(shared, ca
 def test_a_neighbour_changes_no_score(open_memos, tmp_path, index):
     def scores(memos):
         cube = memos.cube("notes")
-        cube.ingest([Message("Ana", text) for text in (f"a {WORD} in the sun", "rain again", "the sun is out")])
+        cube.ingest(
+            [Message("Ana", text) for text in (f"a {WORD} in the sun", "rain again", "the sun is out")]
+        )
         memos.drain()
         return [(hit.memory.text, hit.score, hit.why) for hit in cube.recall(f"{WORD} sun", k=3)]
 
     alone = scores(open_memos(tmp_path / "alone", index=InMemoryIndex(dimensions=64)))
     crowded = open_memos(tmp_path / "crowded")
-    crowded.as_principal("bob").cube("notes").ingest([Message("Bo", f"{WORD} {WORD} sun {n}") for n in range(50)])
+    crowded.as_principal("bob").cube("notes").ingest(
+        [Message("Bo", f"{WORD} {WORD} sun {n}") for n in range(50)]
+    )
     assert scores(crowded) == alone
 
 
@@ -234,7 +259,10 @@ def test_a_neighbour_changes_no_score(open_memos, tmp_path, index):
 def test_any_names_and_texts_go_round(house, owner, name, text, tag):
     cube = house.as_principal(owner).cube(name)
     memory = cube.remember(text, tags=[tag], ttl=timedelta(days=1))
-    assert (cube.get(memory.id).text, cube.get(memory.id).tags[:1]) == (text, cube.history(memory.id)[0].tags[:1])
+    assert (cube.get(memory.id).text, cube.get(memory.id).tags[:1]) == (
+        text,
+        cube.history(memory.id)[0].tags[:1],
+    )
     assert memory.id in [each.id for each in cube.recall(text, k=100).memories]
 
 

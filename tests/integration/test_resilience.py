@@ -66,7 +66,9 @@ TRY = """
 
 def test_a_second_process_is_told_who_has_the_folder_and_what_to_do(memos, folder):
     told = run(TRY, folder)
-    assert told.startswith(f"process {os.getpid()} | {folder} is in use by process {os.getpid()}: close it there")
+    assert told.startswith(
+        f"process {os.getpid()} | {folder} is in use by process {os.getpid()}: close it there"
+    )
 
 
 def test_a_second_handle_in_this_process_is_told_so(memos, open_memos):
@@ -131,7 +133,10 @@ def test_what_was_owed_at_the_end_is_paid_after_reopening(open_memos):
 
 @pytest.mark.slow
 def test_reads_go_on_when_the_milvus_folder_is_deleted_and_reindex_heals(tmp_path, caplog):
-    texts = [f"The {animal} lives at number {number}" for number, animal in enumerate("cat dog fox owl hen".split())]
+    texts = [
+        f"The {animal} lives at number {number}"
+        for number, animal in enumerate("cat dog fox owl hen".split())
+    ]
     with MemOS.open(tmp_path / "store", resident_bytes=0) as memos:
         cube = memos.cube("notes")
         cube.ingest([Message("Ana", text) for text in texts])
@@ -192,7 +197,8 @@ FILL = """
     after = sorted(memory.id for memory in cube.list())
     doctor = memos.doctor().ok
     memos.close()
-    print(len(refused), "free some space" in refused[0], listed == sorted(kept[:-1]), found, after == sorted(kept), doctor, len(kept) > 5)
+    print(len(refused), "free some space" in refused[0], listed == sorted(kept[:-1]), found)
+    print(after == sorted(kept), doctor, len(kept) > 5)
 """
 
 
@@ -236,35 +242,47 @@ def tiny_disk(tmp_path):
     mount = shutil.which("mount")
     if os.name != "posix" or os.geteuid() or mount is None:
         pytest.skip("mounting a small disk needs root")
-    told = subprocess.run([mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", where], capture_output=True, check=False)
+    told = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", where], capture_output=True, check=False
+    )
     if told.returncode:
         pytest.skip("this machine does not let us mount a small disk")
     yield where
     subprocess.run(["umount", "-l", where], check=False)
 
 
+def filled(disk):
+    """Write until nothing more fits; return the file to delete for room."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            return ballast
+
+
 def test_a_really_full_disk_refuses_and_serves_again_when_there_is_room(tiny_disk, open_memos):
     memos = open_memos(tiny_disk / "store")
     cube = memos.cube("notes")
     kept = [cube.remember("the first").id]
-    ballast = tiny_disk / "ballast"
-    with pytest.raises(OSError, match="No space"), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"\0" * 4096)
-    with pytest.raises(BackendError, match="free some space"):
+    ballast = filled(tiny_disk)
+    with pytest.raises(BackendError, match="free some space"):  # noqa: PT012 - it is the first that finds no room
         for number in range(300):
-            kept.append(cube.remember(f"number {number} " + "word " * 200).id)
+            memory = cube.remember(f"number {number} " + "word " * 200)
+            kept.append(memory.id)
     full = sorted(memory.id for memory in cube.list())
     ballast.unlink()
     kept.append(cube.remember("the last").id)
-    assert (full, sorted(memory.id for memory in cube.list()), memos.doctor().ok) == (sorted(kept[:-1]), sorted(kept), True)
+    assert (full, sorted(memory.id for memory in cube.list()), memos.doctor().ok) == (
+        sorted(kept[:-1]),
+        sorted(kept),
+        True,
+    )
 
 
 def test_a_store_cannot_be_begun_on_a_full_disk_and_says_so(tiny_disk, open_memos):
-    ballast = tiny_disk / "ballast"
-    with pytest.raises(OSError, match="No space"), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"\0" * 4096)
+    ballast = filled(tiny_disk)
     with pytest.raises(MemOSError):
         open_memos(tiny_disk / "store")
     ballast.unlink()
@@ -380,7 +398,7 @@ def moving(request, open_memos, small_batches):
 def vectors_by(memos):
     with memos._core.catalog.read() as view:
         rows = view.connection.exec_driver_sql("SELECT model, count(*) FROM vectors GROUP BY model").all()
-    return {model: count for model, count in rows}
+    return dict(tuple(row) for row in rows)
 
 
 def test_an_interrupted_reindex_goes_on_where_it_stopped(moving, folder, clock):
@@ -388,15 +406,25 @@ def test_an_interrupted_reindex_goes_on_where_it_stopped(moving, folder, clock):
     new.left = 2
     with pytest.raises(KeyboardInterrupt):
         moving.reindex(embedder=new)
-    halfway = (vectors_by(moving), moving.stats().embedder, cube.recall("turn 7 harbour", k=1).texts, moving.lag())
+    halfway = (
+        vectors_by(moving),
+        moving.stats().embedder,
+        cube.recall("turn 7 harbour", k=1).texts,
+        moving.lag(),
+    )
     cube.remember("Written in between")
     new.left, progress = 1 << 30, []
     done = moving.reindex(embedder=new, progress=lambda done, of: progress.append((done, of)))
     assert halfway == (
-        {"hashed-words-64@1": 45, "hashed-words-128@1": 20}, "hashed-words-64@1", ["turn 7 of the harbour"], 0,
+        {"hashed-words-64@1": 45, "hashed-words-128@1": 20},
+        "hashed-words-64@1",
+        ["turn 7 of the harbour"],
+        0,
     )  # fmt: skip
     assert (done, vectors_by(moving), moving.lag()) == (
-        Reindexed(embedded=26, indexed=46, embedder="hashed-words-128@1"), {"hashed-words-128@1": 46}, 0,
+        Reindexed(embedded=26, indexed=46, embedder="hashed-words-128@1"),
+        {"hashed-words-128@1": 46},
+        0,
     )  # fmt: skip
     assert (progress[:3], progress[-1]) == ([(10, 26), (20, 26), (26, 26)], (46, 46))
     assert (cube.recall("turn 7 harbour", k=1).texts, cube.recall("between", k=1).texts) == (
@@ -430,7 +458,11 @@ def test_one_reads_and_writes_while_a_reindex_runs(moving):
     over.set()
     thread.join()
     moving.drain()
-    lost = [memory_id for memory_id in made if memory_id not in {m.id for m in cube.recall("harbour note", k=500).memories}]
+    lost = [
+        memory_id
+        for memory_id in made
+        if memory_id not in {m.id for m in cube.recall("harbour note", k=500).memories}
+    ]
     assert (set(found), lost, moving.lag(), set(vectors_by(moving))) == ({3}, [], 0, {new.identity})
 
 
@@ -442,7 +474,7 @@ def test_a_memory_revised_while_it_was_embedded_anew_is_found_by_its_new_words(m
     with moving._core.catalog.read() as view:
         header = view.find_cube("local", "notes")
         row = next(key_rows(view.connection, header, new.identity, [1]))
-    wanted = new.embed(["A lighthouse keeper"]).astype(np.float16).tobytes()
+    wanted = new.embed(["Ana: A lighthouse keeper"]).astype(np.float16).tobytes()
     assert (row.version, row.vectors == wanted) == (2, True)
 
 
@@ -481,7 +513,10 @@ class Waiting(HashEmbedder):
 @pytest.fixture
 def overtaken(open_memos, index):
     """Begin an act with the old embedder, change over to another in the middle of it, and let it end."""
-    old, new = Waiting(), CallableEmbedder(HashEmbedder(dimensions=64).embed, identity="another@1", dimensions=64)
+    old, new = (
+        Waiting(),
+        CallableEmbedder(HashEmbedder(dimensions=64).embed, identity="another@1", dimensions=64),
+    )
     memos = open_memos(embedder=old)
     cube = memos.cube("notes")
     cube.ingest([Message("Ana", f"turn {number} of the harbour") for number in range(5)])
@@ -500,7 +535,11 @@ def overtaken(open_memos, index):
 
 def test_a_recall_overtaken_by_a_change_of_embedder_answers_and_so_do_all_after_it(overtaken):
     cube, during = overtaken("embed_query", lambda cube: cube.recall("harbour turn 3", k=2))
-    assert (len(during), len(cube.recall("harbour turn 3", k=2)), len(cube.recall("turn 4", k=5))) == (2, 2, 5)
+    assert (len(during), len(cube.recall("harbour turn 3", k=2)), len(cube.recall("turn 4", k=5))) == (
+        2,
+        2,
+        5,
+    )
 
 
 WRITES = {
@@ -524,8 +563,12 @@ def test_a_write_overtaken_by_a_change_of_embedder_is_found_afterwards(overtaken
 def test_reopening_keeps_everything(open_memos, clock):
     with open_memos() as memos:
         cube = memos.cube("notes")
-        one = cube.remember("Mira lives in Lisbon", tags=["home"], sensitivity=3, priority=-2, ttl=timedelta(days=3))
-        two, _ = cube.ingest([Message("Ana", "Hello", at=clock.now, id="m1"), Message("Bo", "Hi")], session="s")
+        one = cube.remember(
+            "Mira lives in Lisbon", tags=["home"], sensitivity=3, priority=-2, ttl=timedelta(days=3)
+        )
+        two, _ = cube.ingest(
+            [Message("Ana", "Hello", at=clock.now, id="m1"), Message("Bo", "Hi")], session="s"
+        )
         cube.revise(one.id, "Mira lives in Porto", kind="place")
         cube.link(two.id, "supports", one.id)
         cube.recall("Mira", k=1)
@@ -540,7 +583,7 @@ def test_reopening_keeps_everything(open_memos, clock):
         assert (after, [hit.memory.id for hit in cube.recall("Where does Mira live?")]) == (before, answer)
 
 
-def test_reopening_a_thousand_times_is_not_needed_to_see_that_nothing_grows(open_memos, folder, catalog_rows):
+def test_opening_and_closing_changes_nothing(open_memos, folder, catalog_rows):
     with open_memos() as memos:
         memos.cube("notes").remember("kept")
         memos.drain()
@@ -594,7 +637,10 @@ def test_every_verb_of_a_closed_store_raises_closed(open_memos):
             with pytest.raises(Closed, match=r"MemOS\.open"):
                 act(handle)
             told[f"{type(handle).__name__}.{name}"] = Closed
-    wanted = {*(f"MemOS.{name}" for name in verbs(MemOS) - {"close"}), *(f"MemCube.{name}" for name in verbs(MemCube))}
+    wanted = {
+        *(f"MemOS.{name}" for name in verbs(MemOS) - {"close"}),
+        *(f"MemCube.{name}" for name in verbs(MemCube)),
+    }
     assert set(told) == wanted
 
 
@@ -629,7 +675,8 @@ def test_a_reindex_while_the_index_is_told_ends_and_leaves_nothing_out(open_memo
     memos = open_memos(index=slow)
     cube = memos.cube("notes")
     threads = [
-        threading.Thread(target=lambda n=n: [cube.remember(f"{n} {each}") for each in range(8)], daemon=True) for n in range(3)
+        threading.Thread(target=lambda n=n: [cube.remember(f"{n} {each}") for each in range(8)], daemon=True)
+        for n in range(3)
     ]
     for thread in threads:
         thread.start()
@@ -650,7 +697,7 @@ def test_of_eight_threads_one_wins_each_version_and_nobody_errs(open_memos, resi
     memos = open_memos(resident_bytes=resident_bytes)
     cube = memos.cube("notes")
     contested = cube.remember("version 1 of the harbour")
-    rounds, wins, forgotten, kept = 6, [], [], []
+    rounds, wins, late, kept = 3, [], [], []
     barrier = threading.Barrier(8)
 
     def live(number):
@@ -660,19 +707,19 @@ def test_of_eight_threads_one_wins_each_version_and_nobody_errs(open_memos, resi
                 cube.revise(contested.id, f"version {turn + 1} by {number}", expected=turn)
                 wins.append((turn, number))
             except Conflict as exc:
-                assert exc.found > exc.expected == turn
+                late.append((exc.expected, exc.found > exc.expected))
             mine = [cube.remember(f"harbour {turn} of {number}, {each}") for each in "ab"]
             assert mine[0].id in {memory.id for memory in cube.recall(mine[0].text, k=300).memories}
             cube.forget(mine[1].id)
             assert mine[1].id not in {memory.id for memory in cube.recall(mine[1].text, k=300).memories}
             kept.append(mine[0].id)
-            forgotten.append(mine[1].id)
         return True
 
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(live, range(8))) == [True] * 8
     memos.drain()
     assert sorted(turn for turn, _ in wins) == list(range(1, rounds + 1))
+    assert sorted(late) == [(turn, True) for turn in range(1, rounds + 1) for _ in range(7)]
     assert [revision.text for revision in cube.history(contested.id)][1:] == [
         f"version {turn + 1} by {number}" for turn, number in sorted(wins)
     ]
@@ -719,6 +766,10 @@ def test_one_cube_is_made_however_many_ask_for_it(memos):
 
 def test_turns_of_one_session_written_at_once_have_places_of_their_own(cube):
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda n: cube.ingest([Message("Ana", f"{n} {each}") for each in "ab"], session="s"), range(8)))
+        list(
+            threads.map(
+                lambda n: cube.ingest([Message("Ana", f"{n} {each}") for each in "ab"], session="s"), range(8)
+            )
+        )
     places = [memory.header.descriptive.position for memory in cube.list()]
     assert places == list(range(16))

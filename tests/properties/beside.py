@@ -56,6 +56,11 @@ class Beside(RuleBasedStateMachine):
         seen = self.models[owner, name].visible(self.store.now)
         return seen[number % len(seen)] if seen else None
 
+    def stocked(self, owner: str, name: str) -> tuple[str, str]:
+        """Return this cube, or, where nothing is to be seen in it, one where something is."""
+        filled = [key for key, model in self.models.items() if model.visible(self.store.now)]
+        return (owner, name) if (owner, name) in filled or not filled else filled[0]
+
     def mark_audit(self) -> None:
         cubes = {self.cube(*key).id: key for key in self.models}
         query = select(schema.audit.c.cube_id, func.count()).group_by(schema.audit.c.cube_id)

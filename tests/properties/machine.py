@@ -83,6 +83,7 @@ class StoreMachine(Beside):
         tags: tuple[str, ...] | None,
         at: datetime | None,
     ) -> None:
+        owner, name = self.stocked(owner, name)
         entry = self.pick(owner, name, number)
         if entry is None:
             return
@@ -108,6 +109,7 @@ class StoreMachine(Beside):
 
     @rule(owner=owners, name=names, number=picks)
     def forget(self, owner: str, name: str, number: int) -> None:
+        owner, name = self.stocked(owner, name)
         entry = self.pick(owner, name, number)
         if entry is None:
             return
@@ -127,6 +129,7 @@ class StoreMachine(Beside):
     @rule(owner=owners, name=names, first=picks, second=picks,
           relation=st.sampled_from(("supersedes", "supersedes", "supports")))  # fmt: skip
     def link(self, owner: str, name: str, first: int, second: int, relation: str) -> None:
+        owner, name = self.stocked(owner, name)
         source, target = self.pick(owner, name, first), self.pick(owner, name, second)
         if source is None or target is None or source is target:
             return
@@ -159,6 +162,7 @@ class StoreMachine(Beside):
         session: str | None,
         budget: int | None,
     ) -> None:
+        owner, name = self.stocked(owner, name)
         if isinstance(query, int):
             entry = self.pick(owner, name, query)
             query = entry.text if entry else "nothing is here"
@@ -200,6 +204,7 @@ class StoreMachine(Beside):
         self.did("list")
 
     def history(self, owner: str, name: str, number: int) -> None:
+        owner, name = self.stocked(owner, name)
         entry = self.pick(owner, name, number)
         if entry is None:
             return
@@ -253,7 +258,7 @@ class StoreMachine(Beside):
 
     # --- what happens to a store -------------------------------------------------------------
 
-    @rule(whole=st.sampled_from((False, False, True)))
+    @rule(whole=st.booleans())
     def upkeep(self, *, whole: bool) -> None:
         """Drain or reindex; where the index is down, try to."""
         if whole:
@@ -303,6 +308,7 @@ class StoreMachine(Beside):
     @rule(owner=owners, name=names, number=picks, erase=st.booleans(), text=texts, first=texts)
     def overtake(self, owner: str, name: str, number: int, erase: bool, text: str, first: str) -> None:
         """While a payer tells the index one truth, it changes, and another payer tells the new one first."""
+        owner, name = self.stocked(owner, name)
         entry = self.pick(owner, name, number)
         if entry is None:
             return
@@ -324,6 +330,7 @@ class StoreMachine(Beside):
 
         self.store.server.before = happen
         self.store.memos._core.indexer.pay()
+        assert self.store.server.before is None, "the index is not told of a change"
         self.check_audit(owner, name, changes=2)
         self.drained()
         self.did("overtake")

@@ -35,8 +35,8 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 pytestmark = pytest.mark.slow
 
 ENOUGH = settings(
-    max_examples=400,
-    stateful_step_count=30,
+    max_examples=300,
+    stateful_step_count=50,
     deadline=None,
     database=None,
     derandomize=True,

@@ -14,11 +14,17 @@ SYNC = {"as_principal"}  # returns a handle and does nothing that could block
 
 
 def verbs(kind):
-    return {name: each for name, each in inspect.getmembers(kind) if not name.startswith("_") and callable(each)}
+    return {
+        name: each for name, each in inspect.getmembers(kind) if not name.startswith("_") and callable(each)
+    }
 
 
 def properties(kind):
-    return {name for name, each in inspect.getmembers(kind) if not name.startswith("_") and isinstance(each, property)}
+    return {
+        name
+        for name, each in inspect.getmembers(kind)
+        if not name.startswith("_") and isinstance(each, property)
+    }
 
 
 def parameters(verb):
@@ -28,7 +34,10 @@ def parameters(verb):
 
 @pytest.mark.parametrize(("blocking", "awaited"), PAIRS)
 def test_the_awaited_skin_has_the_same_verbs(blocking, awaited):
-    assert (set(verbs(awaited)), properties(awaited) - {"principal"}) == (set(verbs(blocking)), properties(blocking))
+    assert (set(verbs(awaited)), properties(awaited) - {"principal"}) == (
+        set(verbs(blocking)),
+        properties(blocking),
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +71,7 @@ async def tour(memos):
     two, three = await cube.ingest([Message("Ana", "Hello"), Message("Bo", "How are you?")], session="s1")
     two = await cube.revise(two.id, "Hello there", expected=1)
     await cube.link(two.id, "supports", one.id)
-    told = [
+    return [
         (await cube.recall("Where does Mira live?", k=1, where=Where(tags=["home"]))).texts,
         (await cube.get(two.id)).text,
         [memory.id for memory in await cube.list()] == [one.id, two.id, three.id],
@@ -79,12 +88,11 @@ async def tour(memos):
         await memos.as_principal("somebody else").cubes(),
         (cube.id == cube.blocking.id, cube.name, cube.owner, repr(cube), str(memos.principal)),
     ]
-    return told
 
 
 TOLD = [
-    ["Mira lives in Lisbon"], "Hello there", True, [1, 2], ["Hello"], True, 1, 2, True, 2, 2, True, ["notes"], [],
-    (True, "notes", "local", "AsyncMemCube('notes', owner='local')", "local"),
+    ["Mira lives in Lisbon"], "Hello there", True, [1, 2], ["Hello"], True, 1, 2, True, 2, 2, True, ["notes"],
+    [], (True, "notes", "local", "AsyncMemCube('notes', owner='local')", "local"),
 ]  # fmt: skip
 
 
@@ -129,7 +137,9 @@ def test_one_store_serves_many_event_loops_one_after_the_other_and_at_once(given
         return len(await cube.recall(f"{name} says", k=3))
 
     found = [asyncio.run(talk("first")), asyncio.run(talk("second"))]
-    threads = [threading.Thread(target=lambda n=n: found.append(asyncio.run(talk(f"loop {n}")))) for n in range(4)]
+    threads = [
+        threading.Thread(target=lambda n=n: found.append(asyncio.run(talk(f"loop {n}")))) for n in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -156,12 +166,17 @@ async def test_a_cancelled_verb_is_done_whole_or_not_at_all(given):
     async with await AsyncMemOS.open(given.pop("folder"), **given) as memos:
         cube = await memos.cube("notes")
         await cube.remember("warm")
-        tasks = [asyncio.create_task(cube.ingest([Message("Ana", f"{n}a"), Message("Ana", f"{n}b")])) for n in range(10)]
+        tasks = [
+            asyncio.create_task(cube.ingest([Message("Ana", f"{n}a"), Message("Ana", f"{n}b")]))
+            for n in range(10)
+        ]
         await asyncio.sleep(0.01)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    async with await AsyncMemOS.open(memos.blocking._core.folder, **given | {"index": InMemoryIndex(dimensions=64)}) as again:
+    async with await AsyncMemOS.open(
+        memos.blocking._core.folder, **given | {"index": InMemoryIndex(dimensions=64)}
+    ) as again:
         count = await (await again.cube("notes")).count()
     assert count % 2 == 1
 

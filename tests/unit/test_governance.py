@@ -11,7 +11,9 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(la
 
 
 def cube_of(owner):
-    return CubeHeader(id="c1", name="notes", owner=owner, created_at=datetime(2024, 5, 1, tzinfo=UTC), change=0)
+    return CubeHeader(
+        id="c1", name="notes", owner=owner, created_at=datetime(2024, 5, 1, tzinfo=UTC), change=0
+    )
 
 
 def test_an_owner_may_do_everything():
@@ -23,7 +25,9 @@ def test_nobody_else_may_do_anything(owner, other):
     assert bool(rights(Principal(other), cube_of(owner))) == (owner == other)
 
 
-@pytest.mark.parametrize("other", ["Ana", "ana ", " ana", "an", "anab", "ana\0", "аna", "ana\u200b", "%", "*"])
+@pytest.mark.parametrize(
+    "other", ["Ana", "ana ", " ana", "an", "anab", "ana\0", "аna", "ana\u200b", "%", "*"]
+)
 def test_a_name_that_looks_alike_is_somebody_else(other):
     assert rights(Principal(other), cube_of("ana")) == frozenset()
 

@@ -70,7 +70,9 @@ def test_a_naive_time_is_refused_with_the_remedy():
         checked_time(datetime(2024, 5, 1), what="at")
 
 
-@pytest.mark.parametrize("at", ["2024-05-01", 1714564800, NOON.date(), datetime(2024, 5, 1, tzinfo=Nowhere())])
+@pytest.mark.parametrize(
+    "at", ["2024-05-01", 1714564800, NOON.date(), datetime(2024, 5, 1, tzinfo=Nowhere())]
+)
 def test_what_is_no_moment_is_refused(at):
     with pytest.raises(InvalidInput, match="since"):
         checked_time(at, what="since")
@@ -91,7 +93,9 @@ def test_tags_keep_their_order_and_lose_repeats():
     assert checked_tags(tag for tag in ["b", "a", "b", "B", "a "]) == ("b", "a", "B", "a ")
 
 
-@pytest.mark.parametrize("tags", ["home", None, 5, ["ok", ""], ["ok", None], [["home"]], b"home", {"a": 1, "": 2}])
+@pytest.mark.parametrize(
+    "tags", ["home", None, 5, ["ok", ""], ["ok", None], [["home"]], b"home", {"a": 1, "": 2}]
+)
 def test_tags_that_are_not_several_strings_are_refused(tags):
     with pytest.raises(InvalidInput, match="tag"):
         checked_tags(tags)

@@ -19,7 +19,7 @@ def _hurry(monkeypatch):
 
 
 class Meddled(InMemoryIndex):
-    """Calls `meddle` once, right after it was told; notes the batches; `broken` may be an exception to raise."""
+    """Calls `meddle` once, right after it was told; notes the batches; raises `broken` if it is set."""
 
     def __init__(self):
         super().__init__(dimensions=64)
@@ -96,7 +96,9 @@ def test_an_outage_raises_and_the_debt_stays_free_to_be_paid(indexer, index, add
     assert (owed, indexer.drain(), indexer.owed()) == (1, 1, 0)
 
 
-@pytest.mark.parametrize("broken", [BackendError("refused"), RuntimeError("a bug of its own"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "broken", [BackendError("refused"), RuntimeError("a bug of its own"), KeyboardInterrupt()]
+)
 def test_whatever_the_index_raises_the_debt_is_free_at_once(indexer, index, add, broken):
     add("one")
     index.broken = broken
@@ -139,7 +141,9 @@ def test_the_background_pays_soon_after_a_poke(indexer, index, add):
     assert (settles(indexer), held(index)) == (True, {memory.id: (1, "one")})
 
 
-@pytest.mark.parametrize("broken", [BackendUnavailable("down"), BackendError("refused"), RuntimeError("a bug"), ValueError("x")])
+@pytest.mark.parametrize(
+    "broken", [BackendUnavailable("down"), BackendError("refused"), RuntimeError("a bug"), ValueError("x")]
+)
 def test_the_background_outlives_every_failure_and_pays_when_it_is_over(indexer, index, add, broken):
     index.broken = broken
     add("one")

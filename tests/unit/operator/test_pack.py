@@ -15,7 +15,9 @@ def directions(*angles):
 
 
 def pieces(*scores_and_costs, **of_the_first):
-    made = [Piece(place=place, score=score, cost=cost) for place, (score, cost) in enumerate(scores_and_costs)]
+    made = [
+        Piece(place=place, score=score, cost=cost) for place, (score, cost) in enumerate(scores_and_costs)
+    ]
     if of_the_first:
         made[0] = replace(made[0], **of_the_first)
     return made
@@ -68,7 +70,10 @@ def test_a_companion_of_what_was_not_chosen_stays_away():
 
 
 def test_a_hit_that_was_chosen_is_nobodys_companion_and_one_that_was_not_may_be():
-    question, answer = Piece(place=7, score=0.5, cost=5), Piece(place=8, score=0.9, cost=5, companions=(Companion(7, 5),))
+    question, answer = (
+        Piece(place=7, score=0.5, cost=5),
+        Piece(place=8, score=0.9, cost=5, companions=(Companion(7, 5),)),
+    )
     found = [packed([question, answer], directions(0, 90), budget=20, most=most) for most in (1, 2)]
     assert found == [Packed(pieces=(1,), companions=(7,)), Packed(pieces=(1, 0), companions=())]
 
@@ -84,11 +89,18 @@ costs = st.lists(st.tuples(st.floats(0, 1, width=32), st.integers(1, 40), st.int
 def test_no_packing_costs_more_than_its_budget_or_repeats_itself(made, budget, most):
     beside = [cost for _, _, cost in made][:3]  # three turns stand beside the hits, at places from 100
     given_pieces = [
-        Piece(place=n, score=score, cost=cost, companions=(Companion(100 + n % 3, beside[n % 3]),) if n % 3 < len(beside) else ())
+        Piece(
+            place=n,
+            score=score,
+            cost=cost,
+            companions=(Companion(100 + n % 3, beside[n % 3]),) if n % 3 < len(beside) else (),
+        )
         for n, (score, cost, _) in enumerate(made)
     ]
     found = packed(given_pieces, directions(*range(len(made))), budget=budget, most=most)
-    spent = sum(given_pieces[n].cost for n in found.pieces) + sum(beside[place - 100] for place in found.companions)
+    spent = sum(given_pieces[n].cost for n in found.pieces) + sum(
+        beside[place - 100] for place in found.companions
+    )
     repeats = len(found.pieces) - len(set(found.pieces)) + len(found.companions) - len(set(found.companions))
     assert (spent <= budget, repeats, len(found.pieces) <= most) == (True, 0, True)
 

@@ -35,7 +35,14 @@ def only(name, weight=1.0):
 
 
 CONVERSATION = [
-    row(number, text, session="s1", position=number, speaker=speaker, event_at=datetime(2024, 5, number + 1, tzinfo=UTC))
+    row(
+        number,
+        text,
+        session="s1",
+        position=number,
+        speaker=speaker,
+        event_at=datetime(2024, 5, number + 1, tzinfo=UTC),
+    )
     for number, (speaker, text) in enumerate(
         [
             ("Ana", "Hello there!"),
@@ -79,7 +86,11 @@ def test_the_reasons_sum_to_the_score(query):
 
 def test_a_reason_that_speaks_against_lowers_the_score():
     found = ranking("bicycle", CONVERSATION, weights=only("question", -1.0))
-    assert (found.scores.tolist(), found.why(1).form, found.why(0).form) == ([1.0, 0.0, 1.0, 1.0, 1.0], -1.0 + 1.0, 1.0)
+    assert (found.scores.tolist(), found.why(1).form, found.why(0).form) == (
+        [1.0, 0.0, 1.0, 1.0, 1.0],
+        -1.0 + 1.0,
+        1.0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +117,9 @@ def test_the_best_come_first_and_ties_go_to_the_earlier():
 def test_the_best_are_those_of_a_stable_sort(scores, count, data):
     values = np.array(scores, dtype=np.float32)
     found = Ranking(np.arange(len(scores)), values, np.zeros((len(scores), 1), np.float32), only("bm25"))
-    allowed = np.array(data.draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores))), dtype=np.bool_)
+    allowed = np.array(
+        data.draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores))), dtype=np.bool_
+    )
     wanted = sorted((n for n in range(len(scores)) if allowed[n]), key=lambda n: -scores[n])[:count]
     assert found.best(count, among=allowed).tolist() == wanted
 

@@ -71,17 +71,17 @@ def test_a_revised_memory_has_its_new_vector_alone(catalog, add, revise, header,
 
 
 def test_a_cube_that_is_larger_than_the_budget_is_not_resident(seqs, add, header):
-    add(*map(str, range(10)))
-    found = [seqs(Residents(budget=budget), header) for budget in (10 * PER_KEY, 10 * PER_KEY - 1, 0)]
-    assert found == [list(range(1, 11)), None, None]
+    add(*map(str, range(500)))
+    found = [seqs(Residents(budget=budget), header) for budget in (1000 * PER_KEY, 500 * PER_KEY - 1, 0)]
+    assert found == [list(range(1, 501)), None, None]
 
 
 def test_a_cube_that_outgrows_the_budget_is_resident_no_more(seqs, add, header):
     residents = Residents(budget=400 * PER_KEY)
     add(*map(str, range(100)))
     before = seqs(residents, header)
-    for start in range(100, 2000, 50):
-        add(*map(str, range(start, start + 50)))
+    for start in range(100, 1000, 100):
+        add(*map(str, range(start, start + 100)))
         seqs(residents, header)
     assert (len(before), seqs(residents, header), residents.size() <= residents.budget) == (100, None, True)
 
@@ -96,7 +96,11 @@ def test_the_least_recently_used_cube_gives_way(seqs, add, new_cube):
     for number in (0, 1, 0, 2):  # b is the one not used for longest
         seqs(residents, cubes[number])
     kept = {key[0] if isinstance(key, tuple) else key for key in residents._places}
-    assert (residents.count(), kept, residents.size() <= residents.budget) == (2, {cubes[0].id, cubes[2].id}, True)
+    assert (residents.count(), kept, residents.size() <= residents.budget) == (
+        2,
+        {cubes[0].id, cubes[2].id},
+        True,
+    )
 
 
 def test_what_gave_way_comes_back_complete(seqs, add, new_cube):

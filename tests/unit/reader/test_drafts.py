@@ -95,7 +95,9 @@ def test_a_statement_and_a_message_never_collide():
     assert statement_digest("x", kind="message", at=None) != digest(Message("message", "x"), None)
 
 
-@pytest.mark.parametrize("messages", ["text", Message("Ana", "x"), None, 5, b"x", ["x"], [None], [{"role": "user"}]])
+@pytest.mark.parametrize(
+    "messages", ["text", Message("Ana", "x"), None, 5, b"x", ["x"], [None], [{"role": "user"}]]
+)
 def test_what_is_no_list_of_messages_is_refused(messages):
     with pytest.raises(InvalidInput, match="ingest takes"):
         said(messages, session=None)

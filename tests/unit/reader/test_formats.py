@@ -17,10 +17,10 @@ MAY = datetime(2023, 5, 8, 13, 56, tzinfo=UTC)
 
 @pytest.fixture
 def read(tmp_path):
-    def read_text(text, format=None, name="file.json"):
+    def read_text(text, kind=None, name="file.json"):
         path = tmp_path / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
-        return read_conversations(path, format)
+        return read_conversations(path, kind)
 
     return read_text
 
@@ -32,7 +32,10 @@ def of(*messages, name=None, session=None):
 def told(conversations):
     """Return the conversations without the names that messages without one were given."""
     return [
-        replace(each, messages=tuple(replace(m, id=None) if (m.id or "").startswith("#") else m for m in each.messages))
+        replace(
+            each,
+            messages=tuple(replace(m, id=None) if (m.id or "").startswith("#") else m for m in each.messages),
+        )
         for each in conversations
     ]
 
@@ -232,7 +235,9 @@ def test_a_sample_is_a_conversation_per_session_at_its_time(read):
 
 @pytest.mark.parametrize("missing", ["session_1", "session_2"])
 def test_sessions_after_a_gap_are_not_lost(read, missing):
-    told = {f"session_{n}": [turn(n)] for n in (1, 2, 3)} | {f"session_{n}_date_time": DATED for n in (1, 2, 3)}
+    told = {f"session_{n}": [turn(n)] for n in (1, 2, 3)} | {
+        f"session_{n}_date_time": DATED for n in (1, 2, 3)
+    }
     kept = {name: value for name, value in told.items() if not name.startswith(missing)}
     found = read(json.dumps(sample(**kept)), "locomo")
     assert [each.session for each in found] == sorted({"session_1", "session_2", "session_3"} - {missing})
@@ -297,26 +302,28 @@ def test_a_file_that_is_not_utf8_is_refused(read):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(
-            "speaker role text content at id session name messages conversation session_1 tool_calls "
-            "session_1_date_time sample_id dia_id blip_caption timestamp".split()
-        ),
-        inner,
-        max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                "speaker role text content at id session name messages conversation session_1 tool_calls "
+                "session_1_date_time sample_id dia_id blip_caption timestamp".split()
+            ),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=12,
 )
 
 
-@pytest.mark.parametrize("format", ["jsonl", "openai", "locomo"])
+@pytest.mark.parametrize("kind", ["jsonl", "openai", "locomo"])
 @given(value=json_values)
-def test_whatever_a_file_holds_it_is_read_or_refused_by_name(tmp_path_factory, format, value):
-    path = tmp_path_factory.getbasetemp() / f"any.{format}"
+def test_whatever_a_file_holds_it_is_read_or_refused_by_name(tmp_path_factory, kind, value):
+    path = tmp_path_factory.getbasetemp() / f"any.{kind}"
     path.write_text(json.dumps(value), encoding="utf-8")
     try:
-        found = read_conversations(path, format)
+        found = read_conversations(path, kind)
     except MemOSError as exc:
         found = exc
     assert isinstance(found, list | FormatError)

@@ -82,11 +82,16 @@ def test_keys_of_many_drafts_are_made_in_one_call_and_given_to_their_own():
     made = keys_of(drafts, embedder)
     alone = [embedder.embed(key_texts(draft)) for draft in drafts]
     assert embedder.calls == 1 + len(drafts)
-    assert [np.array_equal(keys.vectors, vectors) for keys, vectors in zip(made, alone, strict=True)] == [True] * 3
+    assert [np.array_equal(keys.vectors, vectors) for keys, vectors in zip(made, alone, strict=True)] == [
+        True
+    ] * 3
 
 
 def test_the_words_of_the_whole_text_and_its_day_are_terms():
-    made = keys_of([Draft(text=f"{'filler. ' * 400}The last word is xylophone", digest="d", event_at=MAY)], HashEmbedder())
+    made = keys_of(
+        [Draft(text=f"{'filler. ' * 400}The last word is xylophone", digest="d", event_at=MAY)],
+        HashEmbedder(),
+    )
     assert {"xylophon", "8", "2023"} <= set(made[0].terms.split())
 
 

@@ -25,7 +25,13 @@ def count(connection):
 
 @pytest.mark.parametrize(
     ("pragma", "value"),
-    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 10000), ("secure_delete", 1)],
+    [
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("busy_timeout", 10000),
+        ("secure_delete", 1),
+    ],
 )
 def test_every_connection_is_durable_and_strict(engine, pragma, value):
     reading = engine.execution_options(**{READ_ONLY: True})  # two writers would wait for each other
@@ -64,7 +70,7 @@ def test_a_writer_waits_for_the_writer_before_it(engine):
 
 
 def test_a_block_that_raises_leaves_no_trace(engine):
-    with pytest.raises(NotFound), engine.begin() as connection:
+    with pytest.raises(NotFound), engine.begin() as connection:  # noqa: PT012 - the block is what raises
         connection.execute(text("INSERT INTO numbers VALUES (1)"))
         raise NotFound("memory", "m1")
     with engine.connect() as connection:

@@ -1,13 +1,25 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
 
-from memos_core import Conflict, IllegalTransition, Link, NotFound, Principal, Relation, Revision, Source, State
+from memos_core import (
+    Conflict,
+    IllegalTransition,
+    InvalidInput,
+    Link,
+    NotFound,
+    Principal,
+    Relation,
+    Revision,
+    Source,
+    State,
+)
 from memos_core.reader.keys import keys_of
 from memos_core.vault import schema
 from memos_core.vault.draft import Draft
-from memos_core.vault.outbox import owed
+from memos_core.vault.keyring import without_keys
 from memos_core.vault.settings import EmbedderRecord
 
 ANA = Principal("ana")
@@ -32,13 +44,23 @@ def forget(catalog, header, memory):
 
 def test_a_new_memory_has_version_source_tags_keys_audit_and_debt(catalog, header, add, clock):
     memory = add("Mira lives here", tags=("home", "mira"))[0]
-    assert (memory.version, memory.text, memory.tags, memory.state) == (1, "Mira lives here", ("home", "mira"), State.GENERATED)
-    assert rows(catalog, schema.versions, "memory_seq", "version", "text", "written_by") == [(1, 1, "Mira lives here", "ana")]
+    assert (memory.version, memory.text, memory.tags, memory.state) == (
+        1,
+        "Mira lives here",
+        ("home", "mira"),
+        State.GENERATED,
+    )
+    assert rows(catalog, schema.versions, "memory_seq", "version", "text", "written_by") == [
+        (1, 1, "Mira lives here", "ana")
+    ]
     assert rows(catalog, schema.sources, "memory_seq", "text", "speaker") == [(1, "Mira lives here", "ana")]
     assert rows(catalog, schema.tags, "memory_seq", "tag") == [(1, "home"), (1, "mira")]
     assert rows(catalog, schema.vectors, "memory_seq", "key_count") == [(1, 1)]
     assert rows(catalog, schema.lexical, "rowid", "terms") == [(1, "mira live")]
-    assert rows(catalog, schema.audit, "verb", "memory_id", "change") == [("create", None, 0), ("remember", memory.id, 1)]
+    assert rows(catalog, schema.audit, "verb", "memory_id", "change") == [
+        ("create", None, 0),
+        ("remember", memory.id, 1),
+    ]
     assert rows(catalog, schema.outbox, "memory_id", "cube_id") == [(memory.id, header.id)]
 
 
@@ -46,7 +68,7 @@ def test_a_transaction_that_raises_leaves_no_trace(catalog, header, add, catalog
     add("kept")
     before = catalog_rows(tmp_path)
     draft = Draft(text="lost", digest="d", tags=("a",))
-    with pytest.raises(RuntimeError), catalog.write(ANA) as tx:
+    with pytest.raises(RuntimeError), catalog.write(ANA) as tx:  # noqa: PT012 - the block is what raises
         tx.add(tx.open(header.id), [(draft, keys_of([draft], embedder)[0])])
         raise RuntimeError
     assert catalog_rows(tmp_path) == before
@@ -73,7 +95,14 @@ def test_a_revision_is_the_next_version_and_keeps_the_one_before(catalog, header
         history = view.history(header, memory.id)
     same = {"state": State.GENERATED, "event_at": None, "written_by": "ana"}
     assert history == [
-        Revision(version=1, text="Lisbon", kind="fact", tags=("home",), written_at=clock.now - timedelta(hours=1), **same),
+        Revision(
+            version=1,
+            text="Lisbon",
+            kind="fact",
+            tags=("home",),
+            written_at=clock.now - timedelta(hours=1),
+            **same,
+        ),
         Revision(version=2, text="Porto", kind="plan", tags=("new",), written_at=clock.now, **same),
     ]
     assert (revised.id, revised.version, revised.header.descriptive.updated_at) == (memory.id, 2, clock.now)
@@ -82,7 +111,9 @@ def test_a_revision_is_the_next_version_and_keeps_the_one_before(catalog, header
 
 
 @pytest.mark.parametrize("expected", [0, 1, 3])
-def test_a_revision_of_another_version_is_a_conflict_and_no_change(catalog, header, add, catalog_rows, tmp_path, expected):
+def test_a_revision_of_another_version_is_a_conflict_and_no_change(
+    catalog, header, add, catalog_rows, tmp_path, expected
+):
     memory = add("one")[0]
     revise(catalog, header, memory, "two")
     before = catalog_rows(tmp_path)
@@ -121,7 +152,9 @@ def test_erasing_leaves_nothing_but_the_audit(catalog, header, add, clock):
 
 
 def test_the_bytes_of_what_was_erased_are_gone_from_the_disk(catalog, header, add, tmp_path):
-    memory = add("the xylotomous password", tags=("zugzwang",), session="quixotry", speaker="Vexillologist")[0]
+    memory = add("the xylotomous password", tags=("zugzwang",), session="quixotry", speaker="Vexillologist")[
+        0
+    ]
     add("something else", "and more")
     revise(catalog, header, memory, "the jabberwockian password")
     forget(catalog, header, memory)
@@ -154,7 +187,9 @@ def test_a_link_that_exists_is_returned_as_it_is(catalog, header, add, clock):
 
     made = link()
     clock.move(hours=1)
-    assert (made, link()) == (Link(source=one.id, relation=Relation.SUPPORTS, target=two.id, created_at=made.created_at),) * 2
+    assert (made, link()) == (
+        Link(source=one.id, relation=Relation.SUPPORTS, target=two.id, created_at=made.created_at),
+    ) * 2
     assert len(rows(catalog, schema.edges, "source")) == 1
 
 
@@ -182,17 +217,38 @@ def test_one_more_source_is_one_more_row_and_a_line_in_the_audit(catalog, header
     assert rows(catalog, schema.audit, "verb")[-1] == ("restate",)
 
 
+def test_a_circle_of_successors_is_refused_and_other_circles_are_not(catalog, header, add):
+    one, two, three = add("one", "two", "three")
+
+    def link(source, relation, target):
+        with catalog.write(ANA) as tx:
+            tx.link(tx.open(header.id), source.id, relation, target.id)
+
+    link(two, Relation.SUPERSEDES, one)
+    link(three, Relation.SUPERSEDES, two)
+    link(one, Relation.SUPPORTS, three)
+    with pytest.raises(InvalidInput, match="circle"):
+        link(one, Relation.SUPERSEDES, three)
+    assert len(rows(catalog, schema.edges, "source")) == 3
+
+
 def test_another_embedder_owes_the_index_everything_and_drops_other_vectors(catalog, header, add, embedder):
-    one, two = add("one", "two")
+    memories = add("one", "two", "three", "four")
     with catalog.write(ANA) as tx:
         tx.connection.execute(schema.outbox.delete())
-    drafts = [Draft(text=text, digest=text) for text in ("one", "two")]
-    made = [type(keys)(terms=keys.terms, vectors=keys.vectors, model="new@1") for keys in keys_of(drafts, embedder)]
+    with catalog.read() as view:
+        lacking = without_keys(view.connection, "new@1", limit=9)
+    made = [(each, replace(keys_of([each.draft], embedder)[0], model="new@1")) for each in lacking]
+    forget(catalog, header, memories[2])  # both between the making and the writing
+    revise(catalog, header, memories[3], "another four")
+    with catalog.write(ANA) as tx:
+        tx.add_vectors(made)
+    written = [seq for seq, model in rows(catalog, schema.vectors, "memory_seq", "model") if model == "new@1"]
     record = EmbedderRecord(identity="new@1", dimensions=64, spec=None)
     with catalog.write(ANA) as tx:
-        tx.add_vectors({1: made[0], 2: made[1], 99: made[0]})  # 99 was erased meanwhile
         tx.switch_embedder(record)
     with catalog.read() as view:
-        assert (view.embedder_record(), owed(view.connection)) == (record, 2)
+        assert (view.embedder_record(), written) == (record, [1, 2])
     assert rows(catalog, schema.vectors, "memory_seq", "model") == [(1, "new@1"), (2, "new@1")]
-    assert {memory_id for (memory_id,) in rows(catalog, schema.outbox, "memory_id")} == {one.id, two.id}
+    owed_ids = {memory_id for (memory_id,) in rows(catalog, schema.outbox, "memory_id")}
+    assert owed_ids == {memory.id for memory in memories}  # the deletion stays owed

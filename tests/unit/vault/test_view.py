@@ -7,7 +7,6 @@ from memos_core.governance import Right
 from memos_core.reader.keys import keys_of
 from memos_core.tiers.text.lexical import terms
 from memos_core.vault import keyring
-from memos_core.vault.draft import Draft
 
 ANA, BOB = Principal("ana"), Principal("bob")
 MAY = datetime(2024, 5, 1, tzinfo=UTC)
@@ -75,7 +74,11 @@ def test_what_expired_does_not_exist_from_that_very_moment(catalog, header, add,
 
     def counts():
         with catalog.read() as view:
-            return view.count(), len(view.listed(header, Where(), limit=None, offset=0)), len(view.hydrate(header, [1]))
+            return (
+                view.count(),
+                len(view.listed(header, Where(), limit=None, offset=0)),
+                len(view.hydrate(header, [1])),
+            )
 
     clock.move(hours=1, microseconds=-1)
     before = counts()
@@ -146,7 +149,11 @@ def test_changes_are_told_by_the_cubes_own_counter(catalog, header, add, clock):
     clock.move(days=-1)  # the clock is no counter
     add("three")
     with catalog.read() as view:
-        assert [keyring.changed_since(view.connection, header, change) for change in (0, 1, 2)] == [[1, 2, 3], [3], []]
+        assert [keyring.changed_since(view.connection, header, change) for change in (0, 1, 2)] == [
+            [1, 2, 3],
+            [3],
+            [],
+        ]
 
 
 def test_links_are_those_that_start_here(catalog, header, add, clock):
@@ -164,8 +171,9 @@ def test_links_are_those_that_start_here(catalog, header, add, clock):
 
 
 NASTY_QUERIES = [
-    '"', '""', "a\" OR cube:\"", "cube:x", "NEAR(a b)", "a AND", "NOT", "*", "^a", "{cube terms}:a", "-a", "a*",
-    "\0", "'; DROP TABLE lexical; --", "😀", "你好", "𞤀𞤁", "word " * 3000, "".join(map(chr, range(32, 400))),
+    '"', '""', "a\" OR cube:\"", "cube:x", "NEAR(a b)", "a AND", "NOT", "*", "^a", "{cube terms}:a",
+    "-a", "a*", "\0", "'; DROP TABLE lexical; --", "😀", "你好", "𞤀𞤁", "word " * 3000,
+    "".join(map(chr, range(32, 400))),
 ]  # fmt: skip
 
 
@@ -190,12 +198,14 @@ def test_memories_that_lack_an_embedders_vectors_are_counted_and_drafted(catalog
     add("said", speaker="Ana", event_at=MAY, kind="message")
     with catalog.read() as view:
         drafts = keyring.without_keys(view.connection, "another@1", limit=9)
-        counts = keyring.count_without_keys(view.connection, "another@1"), keyring.count_without_keys(view.connection, embedder.identity)
-    made = keys_of([drafts[0][1]], embedder)[0]
+        counts = (
+            keyring.count_without_keys(view.connection, "another@1"),
+            keyring.count_without_keys(view.connection, embedder.identity),
+        )
+    made = keys_of([drafts[0].draft], embedder)[0]
     with catalog.read() as view:
         row = next(keyring.key_rows(view.connection, header, embedder.identity))
-    assert (counts, drafts[0][0], made.packed() == row.vectors) == ((1, 0), 1, True)
-    assert isinstance(drafts[0][1], Draft)
+    assert (counts, drafts[0][:2], made.packed() == row.vectors) == ((1, 0), (1, 1), True)
 
 
 def test_a_sound_catalog_is_found_sound(catalog, add):

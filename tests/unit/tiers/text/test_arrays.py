@@ -43,17 +43,34 @@ CHAIN = {"previous": [NONE, 0, 1, 2], "following": [1, 2, 3, NONE], "sessions": 
 
 def test_windows_reach_one_and_two_turns_far():
     arrays = of([1, 10, 100, 1000], **CHAIN)
-    assert (arrays.window_lengths.tolist(), arrays.wide_lengths.tolist()) == ([11, 111, 1110, 1100], [111, 1111, 1111, 1110])
+    assert (arrays.window_lengths.tolist(), arrays.wide_lengths.tolist()) == (
+        [11, 111, 1110, 1100],
+        [111, 1111, 1111, 1110],
+    )
 
 
 def test_struck_rows_leave_no_gap_and_no_link():
     # row 1 was struck: whoever strikes it cuts its links
-    arrays = of([1, 10, 100, 1000], alive=[1, 0, 1, 1], previous=[NONE, NONE, NONE, 2], following=[NONE, NONE, 3, NONE], sessions=[0, 0, 0, 0])
+    arrays = of(
+        [1, 10, 100, 1000],
+        alive=[1, 0, 1, 1],
+        previous=[NONE, NONE, NONE, 2],
+        following=[NONE, NONE, 3, NONE],
+        sessions=[0, 0, 0, 0],
+    )
     found = (
         arrays.rows.tolist(), arrays.place_of.tolist(), arrays.traits.seqs.tolist(), arrays.previous.tolist(),
         arrays.following.tolist(), arrays.window_norms.tolist(), len(arrays),
     )  # fmt: skip
-    assert found == ([0, 2, 3], [0, NONE, 1, 2], [100, 102, 103], [NONE, NONE, 1], [NONE, 2, NONE], [0, 2, 3], 3)
+    assert found == (
+        [0, 2, 3],
+        [0, NONE, 1, 2],
+        [100, 102, 103],
+        [NONE, NONE, 1],
+        [NONE, 2, NONE],
+        [0, 2, 3],
+        3,
+    )
 
 
 def test_sessions_are_grouped_and_who_has_none_stands_alone():
@@ -68,7 +85,11 @@ def test_sessions_are_grouped_and_who_has_none_stands_alone():
 def test_postings_and_values_are_renumbered_by_place():
     arrays = of([1, 1, 1], alive=[0, 1, 1])
     posting = arrays.renumbered(Posting(ints(0, 2), np.array([5, 7], dtype=np.float32)))
-    assert (posting.positions.tolist(), posting.counts.tolist(), arrays.kept(np.array([1, 2, 3], dtype=np.float32)).tolist()) == ([1], [7], [2, 3])
+    assert (
+        posting.positions.tolist(),
+        posting.counts.tolist(),
+        arrays.kept(np.array([1, 2, 3], dtype=np.float32)).tolist(),
+    ) == ([1], [7], [2, 3])
 
 
 @pytest.mark.parametrize("alive", [[], [0, 0]])

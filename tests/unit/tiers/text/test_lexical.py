@@ -36,7 +36,9 @@ def test_a_text_becomes_its_terms(text, wanted):
     assert terms(text) == wanted
 
 
-@pytest.mark.parametrize(("text", "words"), [("हिन्दी भाषा", 2), ("e\u0301te\u0301 passé", 2), ("שָׁלוֹם", 1), ("தமிழ்", 1)])
+@pytest.mark.parametrize(
+    ("text", "words"), [("हिन्दी भाषा", 2), ("e\u0301te\u0301 passé", 2), ("שָׁלוֹם", 1), ("தமிழ்", 1)]
+)
 def test_a_mark_does_not_break_the_word_that_it_stands_in(text, words):
     assert len(terms(text)) == words
 

@@ -18,7 +18,9 @@ def told(postings, term):
 
 
 def expected(documents, term):
-    return [(row, float(Counter(document)[term])) for row, document in enumerate(documents) if term in document]
+    return [
+        (row, float(Counter(document)[term])) for row, document in enumerate(documents) if term in document
+    ]
 
 
 @pytest.mark.parametrize("merge_at", [0, 10, 4096])
@@ -44,7 +46,9 @@ def test_a_large_batch_is_sorted_in_beside_small_ones():
     for size in sizes:
         postings.extend(documents[start : start + size])
         start += size
-    wrong = [term for term in {f"w{n}" for n in range(40)} if told(postings, term) != expected(documents, term)]
+    wrong = [
+        term for term in {f"w{n}" for n in range(40)} if told(postings, term) != expected(documents, term)
+    ]
     assert wrong == []
 
 

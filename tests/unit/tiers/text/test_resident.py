@@ -20,10 +20,23 @@ def unit_vectors(seed, keys):
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
 
 
-def row(seq, *, version=1, seed=0, keys=1, words=(), session=None, position=None, speaker=None, event_at=None, text="x"):
+def row(
+    seq,
+    *,
+    version=1,
+    seed=0,
+    keys=1,
+    words=(),
+    session=None,
+    position=None,
+    speaker=None,
+    event_at=None,
+    text="x",
+):
     return KeyRow(
-        seq=seq, version=version, text=text, terms=" ".join(words), vectors=unit_vectors(seed, keys).tobytes(),
-        keys=keys, session=session, position=position, speaker=speaker, event_at=event_at,
+        seq=seq, version=version, text=text, terms=" ".join(words), keys=keys,
+        vectors=unit_vectors(seed, keys).tobytes(), session=session, position=position, speaker=speaker,
+        event_at=event_at,
     )  # fmt: skip
 
 
@@ -31,6 +44,12 @@ def mean(each):
     vectors = np.frombuffer(each.vectors, dtype=np.float16).astype(np.float32).reshape(each.keys, -1)
     total = vectors.sum(axis=0)
     return vectors[0] if each.keys == 1 else total / max(float(np.linalg.norm(total)), 1e-9)
+
+
+def turns_of(rows, session):
+    return frozenset(
+        each.seq for each in rows.values() if each.position is not None and each.session == session
+    )
 
 
 def expected(rows, query):
@@ -51,9 +70,7 @@ def expected(rows, query):
             "length": len(each.terms.split()),
             "counts": {term: each.terms.split().count(term) for term in TERMS if term in each.terms.split()},
             "speaker": each.speaker,
-            "session": frozenset(
-                other.seq for other in rows.values() if each.position is not None and other.position is not None and other.session == each.session
-            ) or frozenset({seq}),
+            "session": frozenset({seq}) if each.position is None else turns_of(rows, each.session),
             "question": each.text.endswith("?"),
             "time": each.event_at.timestamp() if each.event_at else None,
         }  # fmt: skip
@@ -111,7 +128,8 @@ def histories(draw):
                 places[seq] = (session, max(taken, default=-1) + 1 if turn else None)
             session, position = places[seq]
             rows[seq] = row(
-                seq, version=draw(st.integers(1, 9)), seed=draw(st.integers(0, 10**6)), keys=draw(st.sampled_from([1, 1, 1, 2, 3])),
+                seq, version=draw(st.integers(1, 9)), seed=draw(st.integers(0, 10**6)),
+                keys=draw(st.sampled_from([1, 1, 1, 2, 3])),
                 words=draw(st.lists(st.sampled_from(TERMS), max_size=4)), session=session, position=position,
                 speaker=draw(st.sampled_from(SPEAKERS)), text=draw(st.sampled_from(["Yes.", "Really?"])),
                 event_at=draw(st.none() | st.just(datetime(2024, 5, 1, tzinfo=UTC))),
@@ -120,15 +138,21 @@ def histories(draw):
     return steps
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(histories())
 def test_after_any_changes_a_resident_tells_what_its_rows_tell(history):
     query = unit_vectors(99, 1)[0].astype(np.float32)
     resident, rows = Resident(dimensions=DIMENSIONS), {}
     for change, (batch, gone) in enumerate(history, start=1):
         resident.apply(batch, gone=[*gone, *(each.seq for each in batch)], change=change)
-        rows = {seq: each for seq, each in rows.items() if seq not in gone} | {each.seq: each for each in batch}
-        assert (actual(resident, query), len(resident), resident.change) == (expected(rows, query), len(rows), change)
+        rows = {seq: each for seq, each in rows.items() if seq not in gone} | {
+            each.seq: each for each in batch
+        }
+        assert (actual(resident, query), len(resident), resident.change) == (
+            expected(rows, query),
+            len(rows),
+            change,
+        )
 
 
 def test_what_was_struck_is_wiped_from_memory():
@@ -184,4 +208,8 @@ def test_neighbours_find_each_other_in_whatever_order_they_come(order):
     for change, position in enumerate(order):
         resident.apply([row(position + 1, seed=position, session="s", position=position)], change=change)
     told = actual(resident, unit_vectors(9, 1)[0].astype(np.float32))
-    assert [(told[seq]["previous"], told[seq]["following"]) for seq in (1, 2, 3)] == [(None, 2), (1, 3), (2, None)]
+    assert [(told[seq]["previous"], told[seq]["following"]) for seq in (1, 2, 3)] == [
+        (None, 2),
+        (1, 3),
+        (2, None),
+    ]
