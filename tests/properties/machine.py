@@ -146,6 +146,7 @@ class StoreMachine(Beside):
         self.check_audit(owner, name, changes=int(edge not in model.links))
         model.links.add(edge)
         self.check_recall(owner, name, target.text, k=2)
+        self.check_recall(owner, name, target.text, k=2, where=Where(kinds=(target.kind,)))
         self.did("link")
 
     # --- reading -----------------------------------------------------------------------------

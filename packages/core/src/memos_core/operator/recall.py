@@ -30,7 +30,6 @@ from memos_core.vault.view import View
 
 log = logging.getLogger(__name__)
 
-MARGIN = 8  # hits looked up beyond those that were asked for, in case some are gone
 PACK_FROM = 64  # hits from which a budget is filled
 USES_HELD = 256  # uses counted in RAM before they are written down
 
@@ -150,7 +149,7 @@ def _confirmed(
 ) -> list[Found]:
     """Return the best memories that the catalog confirms, looking further down while some are gone."""
     known: dict[int, Memory] = {}
-    reach = ask.wanted + MARGIN
+    reach = ask.wanted
     while True:
         places = ranking.best(reach, among=allowed)
         seqs = ranking.seqs[places].tolist()

@@ -48,19 +48,7 @@ def key_rows(
     )
     queries = [base] if seqs is None else [base.where(memories.c.seq.in_(p)) for p in parts(seqs)]
     for query in queries:
-        for row in connection.execute(query):
-            yield KeyRow(
-                seq=row[0],
-                version=row[1],
-                text=row[2],
-                terms=row[3],
-                vectors=row[4],
-                keys=row[5],
-                session=row[6],
-                position=row[7],
-                speaker=row[8],
-                event_at=row[9],
-            )
+        yield from map(KeyRow._make, connection.execute(query))
 
 
 def key_count(connection: Connection, cube: CubeHeader, model: str) -> int:
@@ -88,7 +76,7 @@ def beside(connection: Connection, cube: CubeHeader, seqs: Sequence[int], *, rea
                     near.c.position.between(memories.c.position - reach, memories.c.position + reach),
                 ),
             )
-            .where(memories.c.cube_id == cube.id, memories.c.seq.in_(part))
+            .where(near.c.cube_id == cube.id, memories.c.seq.in_(part))  # so the plan starts at `seq`
         )
         found.update(rows.scalars())
     return sorted(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -59,7 +60,7 @@ class Tx(View):
         """Enter a cube for writing and count one change of it."""
         cube = self.enter(cube_id, self.principal, Right.WRITE)
         self.connection.execute(update(cubes).where(cubes.c.id == cube.id).values(change=cubes.c.change + 1))
-        return self.enter(cube_id, self.principal, Right.WRITE)
+        return replace(cube, change=cube.change + 1)  # nobody else writes until this commits
 
     # --- memories ----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, text
+from sqlalchemy import Connection, Row, func, select, text
 
 from memos_core import governance
 from memos_core.cube import CubeHeader, Principal
@@ -15,53 +15,18 @@ from memos_core.errors import InvalidInput, NotFound
 from memos_core.governance import Right
 from memos_core.memory import Link, Memory, Relation, Revision, Source
 from memos_core.query import Where
-from memos_core.vault import schema
+from memos_core.vault import schema, statements
 from memos_core.vault.rows import to_cube, to_link, to_memory, to_revision, to_source
 from memos_core.vault.schema import (
-    OUT_OF_SIGHT,
     cubes,
     edges,
     memories,
     parts,
     sources,
     store,
-    tags,
     versions,
 )
 from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, EmbedderRecord
-
-
-def in_sight(now: datetime) -> ColumnElement[bool]:
-    """Return the condition under which a memory exists for a reader at `now`."""
-    return and_(
-        memories.c.state.not_in(OUT_OF_SIGHT),
-        or_(memories.c.expires_at.is_(None), memories.c.expires_at > now),
-    )
-
-
-def matching(where: Where) -> list[ColumnElement[bool]]:
-    """Return the filter as SQL conditions over `memories`."""
-    at = func.coalesce(memories.c.event_at, memories.c.created_at, type_=schema.UtcTime)
-    found: list[ColumnElement[bool]] = []
-    for column, wanted in (
-        (memories.c.kind, where.kinds),
-        (memories.c.speaker, where.speakers),
-        (memories.c.session, where.sessions),
-    ):
-        if wanted:
-            found.append(column.in_(wanted))
-    if where.tags:
-        having = select(tags.c.memory_seq).where(tags.c.tag.in_(where.tags)).group_by(tags.c.memory_seq)
-        found.append(memories.c.seq.in_(having.having(func.count() == len(where.tags))))
-    if where.since is not None:
-        found.append(at >= where.since)
-    if where.until is not None:
-        found.append(at < where.until)
-    if where.max_sensitivity is not None:
-        found.append(memories.c.sensitivity <= where.max_sensitivity)
-    if where.min_priority is not None:
-        found.append(memories.c.priority >= where.min_priority)
-    return found
 
 
 class Known(NamedTuple):
@@ -89,7 +54,7 @@ class View:
 
     def enter(self, cube_id: str, principal: Principal, right: Right) -> CubeHeader:
         """Return the cube if the principal holds the right on it, else raise NotFound."""
-        row = self.connection.execute(select(cubes).where(cubes.c.id == cube_id)).one_or_none()
+        row = self.connection.execute(statements.CUBE, {"cube": cube_id}).one_or_none()
         if row is None:
             raise NotFound("cube", cube_id)
         cube = to_cube(row)
@@ -110,11 +75,8 @@ class View:
 
     def memory_row(self, cube: CubeHeader, memory_id: str) -> Row[Any]:
         """Return the row of a memory in sight, or raise NotFound."""
-        row = self.connection.execute(
-            select(memories).where(
-                memories.c.id == memory_id, memories.c.cube_id == cube.id, in_sight(self.now)
-            )
-        ).one_or_none()
+        wanted = {"id": memory_id, "cube": cube.id, "now": self.now}
+        row = self.connection.execute(statements.BY_ID, wanted).one_or_none()
         if row is None:
             raise NotFound("memory", memory_id)
         return row
@@ -127,24 +89,24 @@ class View:
         """Return those of the memories that are in sight, by sequence number."""
         found: set[int] = set()
         for part in parts(list(seqs)):
-            condition = (memories.c.seq.in_(part), memories.c.cube_id == cube.id, in_sight(self.now))
-            found.update(self.connection.execute(select(memories.c.seq).where(*condition)).scalars())
+            rows = self.connection.execute(statements.SEQS_BY_SEQ, {"seqs": part, "now": self.now})
+            found.update(seq for seq, cube_id in rows if cube_id == cube.id)
         return found
 
     def hydrate(self, cube: CubeHeader, seqs: Iterable[int]) -> dict[int, Memory]:
         """Return those of the memories that are in sight, by sequence number."""
-        found: dict[int, Row[Any]] = {}
+        found: list[Row[Any]] = []
         for part in parts(list(seqs)):
-            condition = (memories.c.seq.in_(part), memories.c.cube_id == cube.id, in_sight(self.now))
-            found |= {row.seq: row for row in self.connection.execute(select(memories).where(*condition))}
-        links = self.links_of([row.id for row in found.values()])
-        return {seq: to_memory(row, links.get(row.id, ())) for seq, row in found.items()}
+            rows = self.connection.execute(statements.BY_SEQ, {"seqs": part, "now": self.now})
+            found += [row for row in rows if row.cube_id == cube.id]
+        links = self.links_of([row.id for row in found])
+        return {row.seq: to_memory(row, links.get(row.id, ())) for row in found}
 
     def listed(self, cube: CubeHeader, where: Where, *, limit: int | None, offset: int) -> list[Memory]:
         """Return the memories in sight that match, in the order in which they were first written."""
         rows = self.connection.execute(
             select(memories)
-            .where(memories.c.cube_id == cube.id, in_sight(self.now), *matching(where))
+            .where(memories.c.cube_id == cube.id, statements.in_sight(self.now), *statements.matching(where))
             .order_by(memories.c.seq)
             .limit(limit)
             .offset(offset)
@@ -157,7 +119,9 @@ class View:
         return list(
             self.connection.execute(
                 select(memories.c.seq)
-                .where(memories.c.cube_id == cube.id, in_sight(self.now), *matching(where))
+                .where(
+                    memories.c.cube_id == cube.id, statements.in_sight(self.now), *statements.matching(where)
+                )
                 .order_by(memories.c.seq)
             ).scalars()
         )
@@ -166,19 +130,15 @@ class View:
         """Return sequence numbers by memory id, for those in this cube."""
         found: dict[str, int] = {}
         for part in parts(ids):
-            rows = self.connection.execute(
-                select(memories.c.id, memories.c.seq).where(
-                    memories.c.id.in_(part), memories.c.cube_id == cube.id
-                )
-            )
-            found |= {row.id: row.seq for row in rows}
+            rows = self.connection.execute(statements.SEQS_BY_ID, {"ids": part})
+            found |= {memory_id: seq for memory_id, seq, cube_id in rows if cube_id == cube.id}
         return found
 
     def id_starting(self, cube: CubeHeader, prefix: str) -> str:
         """Return the one id in sight that starts with `prefix`."""
         query = (
             select(memories.c.id)
-            .where(memories.c.cube_id == cube.id, in_sight(self.now))
+            .where(memories.c.cube_id == cube.id, statements.in_sight(self.now))
             .where(memories.c.id.startswith(prefix, autoescape=True))
             .limit(2)
         )
@@ -209,10 +169,7 @@ class View:
         """Return the edges that start at these memories, by memory id."""
         found: dict[str, list[Link]] = defaultdict(list)
         for part in parts(ids):
-            rows = self.connection.execute(
-                select(edges).where(edges.c.source.in_(part)).order_by(edges.c.created_at, edges.c.target)
-            )
-            for row in rows:
+            for row in self.connection.execute(statements.EDGES, {"ids": part}):
                 found[row.source].append(to_link(row))
         return found
 
@@ -235,44 +192,33 @@ class View:
         """Return (newer, older) for every such pair among these memories that SUPERSEDES links."""
         found: list[tuple[str, str]] = []
         for part in parts(ids):
-            rows = self.connection.execute(
-                select(edges.c.source, edges.c.target).where(
-                    edges.c.target.in_(part), edges.c.relation == Relation.SUPERSEDES.value
-                )
-            )
-            found += [(row.source, row.target) for row in rows]
+            rows = self.connection.execute(statements.SUCCESSORS, {"ids": part})
+            found += [(newer, older) for newer, older in rows]
         return found
 
     def statement(self, cube: CubeHeader, digest: str) -> str | None:
         """Return the id of the memory in sight that states this already."""
-        found: str | None = self.connection.execute(
-            select(memories.c.id)
-            .where(memories.c.cube_id == cube.id, memories.c.digest == digest, in_sight(self.now))
-            .limit(1)
-        ).scalar()
+        wanted = {"cube": cube.id, "digest": digest, "now": self.now}
+        found: str | None = self.connection.execute(statements.STATED, wanted).scalar()
         return found
 
     def messages(self, cube: CubeHeader, digests: Sequence[str]) -> dict[str, Known]:
         """Return by digest the memories in sight that came from these messages."""
         found: dict[str, Known] = {}
         for part in parts(digests):
-            rows = self.connection.execute(
-                select(sources.c.digest, sources.c.text, memories.c.id, memories.c.seq)
-                .join(memories, memories.c.seq == sources.c.memory_seq)
-                .where(sources.c.cube_id == cube.id, sources.c.digest.in_(part), in_sight(self.now))
-                .order_by(sources.c.id)  # the newest telling wins
-            )
-            found |= {row.digest: Known(row.seq, row.id, row.text) for row in rows}
+            wanted = {"cube": cube.id, "digests": part, "now": self.now}
+            rows = self.connection.execute(statements.SAID, wanted)
+            found |= {digest: Known(*known) for digest, *known in rows}
         return found
 
     def embedder_record(self) -> EmbedderRecord | None:
         """Return what made the store's vectors, or None where there are none yet."""
-        found = self.connection.execute(select(store.c.value).where(store.c.key == EMBEDDER)).scalar()
+        found = self.connection.execute(statements.SETTING, {"key": EMBEDDER}).scalar()
         return None if found is None else EmbedderRecord.from_json(found)
 
     def count(self, *, cube: CubeHeader | None = None) -> int:
         """Return how many memories are in sight, of one cube or of all."""
-        query = select(func.count()).select_from(memories).where(in_sight(self.now))
+        query = select(func.count()).select_from(memories).where(statements.in_sight(self.now))
         if cube is not None:
             query = query.where(memories.c.cube_id == cube.id)
         return int(self.connection.execute(query).scalar_one())

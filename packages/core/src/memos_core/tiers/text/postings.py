@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain, count
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +32,7 @@ class Postings:
 
     def __init__(self) -> None:
         self.lengths = Growing(np.float32)  # terms per row
-        self._ids: dict[str, int] = {}
+        self._ids: defaultdict[str, int] = defaultdict(count().__next__)  # a new term gets the next number
         self._starts: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
         self._rows: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
         self._counts: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
@@ -50,12 +52,8 @@ class Postings:
         start = len(self.lengths)
         lengths = [len(document) for document in documents]
         self.lengths.extend(lengths)
-        known = self._ids
-        terms = np.fromiter(
-            (known.setdefault(term, len(known)) for document in documents for term in document),
-            dtype=np.int64,
-            count=sum(lengths),
-        )
+        every = chain.from_iterable(documents)
+        terms = np.fromiter(map(self._ids.__getitem__, every), dtype=np.int64, count=sum(lengths))
         rows = np.repeat(np.arange(start, start + len(documents), dtype=np.int64), lengths)
         pairs, counts = np.unique((terms << 32) | rows, return_counts=True)
         if self._recent_size + len(pairs) > _MERGE_AT + len(self._rows) // 8:

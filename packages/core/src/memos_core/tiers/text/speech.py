@@ -13,7 +13,6 @@ _YOU = re.compile(
     r"|\byour (?:advice|answer|explanation|list|recommendation|suggestion)"
     r"|\bremind me\b|\bwe (?:discussed|spoke|talked)|\bour (?:\w+ )?(?:chat|conversation|discussion)"
 )
-_NOTE = re.compile(r"\s*\[[^\]]*\]\s*$")
 ROLES = frozenset({"user", "assistant", "system", "tool", "developer", "function", "human", "ai"})
 """What a speaker is called who has no name."""
 
@@ -21,11 +20,16 @@ _MACHINES = frozenset({"assistant", "ai", "bot", "model"})
 _ASKING = "?\uff1f\u061f"  # Latin, full-width, Arabic
 _OPENING = 300  # characters; a long text shows early who speaks
 _ENDING = 40
+_TAIL = 1000  # of a long text; a longer note is no note
 
 
 def is_question(text: str) -> bool:
     """Tell whether the text ends by asking; a note in brackets after it does not count."""
-    return any(mark in _NOTE.sub("", text)[-_ENDING:] for mark in _ASKING)
+    end = text[-_TAIL:].rstrip()
+    if end.endswith("]"):
+        start = end.find("[", end.rfind("]", 0, -1) + 1)
+        end = end[:start].rstrip() if start >= 0 else end
+    return any(mark in end[-_ENDING:] for mark in _ASKING)
 
 
 def is_assistant(speaker: str | None) -> bool:
