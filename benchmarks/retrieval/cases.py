@@ -107,8 +107,7 @@ def _whole(rows: Iterable[KeyRow]) -> list[KeyRow]:
     for row in rows:
         sessions.setdefault(row.session, []).append(row)
     return [
-        replace(
-            turns[0],
+        turns[0]._replace(
             seq=seq,
             terms=" ".join(turn.terms for turn in turns),
             vectors=b"".join(turn.vectors for turn in turns),

@@ -24,9 +24,9 @@ RESULT = Path(__file__).parents[1] / "results" / "retrieval.json"
 Tables = Mapping[tuple[str, str], Sequence[Row]]
 _PACKAGES = ("memos-suite-core", "numpy", "scipy", "scikit-learn", "onnxruntime", "pymilvus", "milvus-lite")
 _TUNED = (
-    "The columns, the penalty and the patterns of speech were chosen on these development data (static "
-    "vectors), so the held-out rows are optimistic in that; the weights of each held-out row have not seen "
-    "the conversation they score. BM25's k1 and b, and the 60 of RRF, are the usual ones."
+    "The columns, the penalty, how cases are weighed and the patterns of speech were chosen on these "
+    "development data, so the held-out rows are optimistic in that; the weights of each held-out row have "
+    "not seen the conversation they score. BM25's k1 and b, and the 60 of RRF, are the usual ones."
 )
 
 

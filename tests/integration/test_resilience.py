@@ -29,6 +29,7 @@ from memos_core import (
     MigrationNeeded,
     NotFound,
     Reindexed,
+    Where,
 )
 from memos_core.embed import CallableEmbedder
 from memos_core.operator import indexer as indexer_module
@@ -773,3 +774,9 @@ def test_turns_of_one_session_written_at_once_have_places_of_their_own(cube):
         )
     places = [memory.header.descriptive.position for memory in cube.list()]
     assert places == list(range(16))
+
+
+def test_a_statement_made_again_as_a_greater_secret_is_one(cube):
+    cube.remember("The code is 1234")
+    cube.remember("The code is 1234", sensitivity=9)
+    assert cube.recall("code", where=Where(max_sensitivity=3)).texts == []

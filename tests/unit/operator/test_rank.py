@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -137,6 +136,6 @@ def test_equal_texts_rank_in_the_order_in_which_they_were_written_also_after_a_r
     rows = [row(seq, "the same words") for seq in (1, 2, 3)]
     keys = Resident(dimensions=64)
     keys.apply(rows, change=1)
-    keys.apply([replace(rows[0], version=2)], gone=[1], change=2)
+    keys.apply([rows[0]._replace(version=2)], gone=[1], change=2)
     found = rank(keys, "same words", EMBEDDER.embed_query("same words"), now=NOW)
     assert found.seqs[found.best(3)].tolist() == [1, 2, 3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,6 +168,9 @@ def _embed_lacking(core: Core, embedder: Embedder, progress: Callable[[int, int]
 
 
 def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    """Return the bytes of a file or of all files below a folder; what vanishes meanwhile counts nothing."""
+    total = 0
+    for each in [path, *path.rglob("*")]:
+        with suppress(FileNotFoundError):
+            total += each.stat().st_size if each.is_file() else 0
+    return total

@@ -43,7 +43,7 @@ class Intake:
         return self.state(principal, cube_id, draft)  # the store changed between the two looks
 
     def _restate(self, tx: Tx, cube: CubeHeader, memory_id: str, draft: Draft) -> Memory:
-        """Give a known statement another source, the tags it lacked, and the later of two expiries."""
+        """Give a known statement another source, and whatever the header lacked."""
         tx.add_source(cube, memory_id, draft)
         changes = _restated(tx.memory(cube, memory_id), draft)
         if changes:
@@ -138,14 +138,18 @@ def news(drafts: Sequence[Draft], known: Mapping[str, Known]) -> list[Draft]:
 
 
 def _restated(memory: Memory, draft: Draft) -> dict[str, Any]:
-    """Return what a statement made again changes: tags it lacked, and an expiry that is later."""
+    """Return what a statement made again changes: tags it lacked, a later expiry, a stricter header."""
     changes: dict[str, Any] = {}
     lacking = [tag for tag in draft.tags if tag not in memory.tags]
     if lacking:
         changes["tags"] = [*memory.tags, *lacking]
-    present = memory.header.governance.expires_at
-    if present is not None and (draft.expires_at is None or draft.expires_at > present):
+    present = memory.header.governance
+    if present.expires_at is not None and (draft.expires_at is None or draft.expires_at > present.expires_at):
         changes["expires_at"] = draft.expires_at
+    if draft.sensitivity > present.sensitivity:
+        changes["sensitivity"] = draft.sensitivity
+    if draft.priority > present.priority:
+        changes["priority"] = draft.priority
     return changes
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from memos_core.errors import BackendError, BackendUnavailable, FormatError
 
@@ -69,6 +70,8 @@ def translated() -> Generator[None]:
         yield
     except OperationalError as exc:
         raise _operational(exc) from exc
+    except PoolTimeout as exc:
+        raise BackendUnavailable("too many threads read this store at once: try again") from exc
     except DatabaseError as exc:
         if "not a database" in str(exc.orig) or "malformed" in str(exc.orig):
             raise FormatError(
