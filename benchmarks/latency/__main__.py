@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.latency.bench import Bench, Rounds
 from benchmarks.latency.corpus import Corpus
 from benchmarks.latency.machine import machine
-from benchmarks.latency.measure import Bench, Rounds, measure
+from benchmarks.latency.measure import measure
 from benchmarks.latency.standin import Switched
 from benchmarks.latency.table import rendered
 from memos_core.embed import open_embedder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def machine() -> dict[str, object]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
         if hasattr(os, "sysconf")
         else None,
-        "platform": platform.platform(),
+        "platform": f"{platform.system()}-{platform.machine()}",
         "python": platform.python_version(),
         "versions": {"sqlite": sqlite3.sqlite_version} | {name: _version(name) for name in _PACKAGES},
     }
@@ -28,11 +27,9 @@ def machine() -> dict[str, object]:
 
 def rss() -> int:
     """Return this process's resident memory in bytes."""
-    if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    if sys.platform == "win32":
-        return 0  # unknown
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     import resource  # noqa: PLC0415 - not on Windows
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # its peak, the nearest there is

@@ -68,13 +68,9 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
 
 def paired_ratio(samples: Samples, over: Sequence[str], under: Sequence[str]) -> float:
     """Return the median over rounds of (sum of `over`) / (sum of `under`)."""
-    return statistics.median(_sums(samples, over) / _sums(samples, under))
+    pairs = zip(_sums(samples, over), _sums(samples, under), strict=True)
+    return statistics.median(above / below for above, below in pairs)
 
 
-def paired_rest(samples: Samples, whole: str, part: str) -> float:
-    """Return the median over rounds of `whole` - `part`, in seconds."""
-    return float(statistics.median(_sums(samples, [whole]) - _sums(samples, [part])))
-
-
-def _sums(samples: Samples, names: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.sum([samples[name] for name in names], axis=0)
+def _sums(samples: Samples, names: Sequence[str]) -> list[float]:
+    return [sum(each) for each in zip(*(samples[name] for name in names), strict=True)]

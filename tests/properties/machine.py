@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from memos_core import BackendUnavailable, Conflict, InvalidInput, MemCube, Memory, Message, NotFound
 from memos_core.query import Where
@@ -34,21 +34,30 @@ from tests.properties.strategies import (
 class StoreMachine(Beside):
     """The rules: what two principals do, and what befalls their store."""
 
+    @initialize(resident=st.booleans())
+    def begin(self, *, resident: bool) -> None:
+        self.store.resident_bytes = RESIDENT if resident else 0
+        self.store.reopen()
+
     # --- writing -----------------------------------------------------------------------------
 
-    @rule(owner=owners, name=names, text=texts, kind=st.sampled_from(("fact", "plan")), tags=tag_sets,
-          at=times, ttl=ttls)  # fmt: skip
+    @rule(owner=owners, name=names, text=st.one_of(texts, texts, picks), tags=tag_sets, at=times,
+          kind=st.sampled_from(("fact", "plan")), ttl=ttls)  # fmt: skip
     def remember(
         self,
         owner: str,
         name: str,
-        text: str,
+        text: str | int,
         kind: str,
         tags: tuple[str, ...],
         at: datetime | None,
         ttl: timedelta | None,
     ) -> None:
         now = self.store.now
+        if isinstance(text, int):  # say again what is there
+            owner, name = self.stocked(owner, name)
+            known = self.pick(owner, name, text)
+            text, kind, at = (known.text, known.kind, known.event_at) if known else ("Mira", kind, at)
         memory = self.cube(owner, name).remember(text, kind=kind, tags=tags, at=at, ttl=ttl)
         self.models[owner, name].stated(
             memory, text=text, kind=kind, tags=tags, at=at, expires_at=now + ttl if ttl else None, now=now
@@ -130,10 +139,12 @@ class StoreMachine(Beside):
           relation=st.sampled_from(("supersedes", "supersedes", "supports")))  # fmt: skip
     def link(self, owner: str, name: str, first: int, second: int, relation: str) -> None:
         owner, name = self.stocked(owner, name)
-        source, target = self.pick(owner, name, first), self.pick(owner, name, second)
-        if source is None or target is None or source is target:
-            return
         model = self.models[owner, name]
+        seen = model.visible(self.store.now)
+        if len(seen) < 2:
+            return
+        source = seen.pop(first % len(seen))
+        target = seen[second % len(seen)]
         edge = (source.id, relation, target.id)
         if relation == "supersedes" and model.supersedes(target.id, source.id):
             with pytest.raises(InvalidInput):
@@ -211,7 +222,8 @@ class StoreMachine(Beside):
             return
         cube = self.cube(owner, name)
         told = [(r.version, r.text, r.kind, r.tags, r.event_at) for r in cube.history(entry.id)]
-        assert told == [(number + 1, *version) for number, version in enumerate(entry.versions)]
+        wanted = [(number, *version) for number, version in enumerate(entry.versions, start=1)]
+        assert told == wanted, "history is not what was written"
         assert [source.text for source in cube.sources(entry.id)] == entry.tellings
         assert cube.get(entry.id).text == entry.text
         self.did("history, sources, get")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -137,6 +138,8 @@ def _opened(
 @cache
 def _template() -> Path:
     """Return an empty store, made once: its schema takes longer than fifty steps."""
-    folder = Path(tempfile.mkdtemp(prefix="machine-template-")) / "store"
+    root = Path(tempfile.mkdtemp(prefix="machine-template-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    folder = root / "store"
     _opened(folder, index=Server(), clock=lambda: BEGIN - timedelta(days=1), resident_bytes=0).close()
     return folder

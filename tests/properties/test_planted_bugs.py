@@ -12,6 +12,7 @@ batch is dropped.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,11 +25,12 @@ from memos_core.governance import Right
 from memos_core.operator import propose, recall
 from memos_core.operator.residents import Residents
 from memos_core.reader import intake
-from memos_core.vault import outbox, schema, view
+from memos_core.vault import outbox, schema
 from memos_core.vault.outbox import Debt
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
 from tests.properties.machine import StoreMachine
+from tests.properties.store import BEGIN
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -90,9 +92,11 @@ def expired_memories_are_hydrated(patch: pytest.MonkeyPatch) -> None:
     hydrate = View.hydrate
 
     def blind(self: View, cube: Any, seqs: Any) -> Any:
-        with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(view, "in_sight", lambda now: schema.memories.c.seq.is_not(None))
+        now, self.now = self.now, BEGIN - timedelta(days=1000)  # when nothing had expired yet
+        try:
             return hydrate(self, cube, seqs)
+        finally:
+            self.now = now
 
     patch.setattr(View, "hydrate", blind)
 

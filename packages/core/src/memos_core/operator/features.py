@@ -42,6 +42,8 @@ FEATURES: Final = (
 
 K1: Final = 1.2  # the usual BM25 constants (Robertson and Zaragoza 2009, section 3.5), not tuned
 B: Final = 0.75
+_LEAST_BM25: Final = 0.3  # about one word that a third of a cube has; larger cubes spread wider
+_LEAST_COSINE: Final = 0.1
 _BEST: Final = 3  # of a session
 
 
@@ -69,12 +71,14 @@ def features(cube: Arrays, query: Query) -> Floats:
     return by.T
 
 
-def scaled(values: Floats) -> Floats:
-    """Return values moved and stretched to 0..1; 0 everywhere where they are all alike."""
+def scaled(values: Floats, *, least: float = 1e-9) -> Floats:
+    """Return values moved to begin at 0 and stretched to 0..1.
+
+    Values that lie closer together than `least` are told apart by less than 1: in a small cube a
+    difference of nothing must not look like all the difference there is.
+    """
     low, high = values.min(), values.max()
-    if not high - low > 1e-9:
-        return np.zeros_like(values)
-    stretched: Floats = (values - low) * np.float32(1.0 / (high - low))
+    stretched: Floats = (values - low) * np.float32(1.0 / max(high - low, least))
     return stretched
 
 
@@ -106,7 +110,7 @@ def _lexical(by: Floats, cube: Arrays, postings: Sequence[Posting]) -> None:
                 np.multiply(seen > 0, weight, out=spare)
                 cover += spare
     for row in rows:
-        row[:] = scaled(row)
+        row[:] = scaled(row, least=_LEAST_BM25)
     if rarity:
         cover /= np.float32(rarity)
 
@@ -141,11 +145,11 @@ def _widen(counts: Floats, posting: Posting, cube: Arrays, reach: int) -> None:
 
 def _semantic(by: Floats, cube: Arrays, cosine: Floats) -> None:
     """Fill in the cosine and, composed, the cosine with the window."""
-    by[_row("cosine")] = scaled(cosine)
+    by[_row("cosine")] = scaled(cosine, least=_LEAST_COSINE)
     window = cosine + linked(cosine, cube.previous, 0)
     window += linked(cosine, cube.following, 0)
     window /= cube.window_norms
-    by[_row("cosine_window")] = scaled(window)
+    by[_row("cosine_window")] = scaled(window, least=_LEAST_COSINE)
 
 
 def _social(by: Floats, cube: Arrays) -> None:
@@ -156,7 +160,7 @@ def _social(by: Floats, cube: Arrays) -> None:
     by[_row("previous")] = linked(mixed, cube.previous, 0)
     by[_row("session")] = _session(mixed, cube)
     best = np.maximum.reduceat(by[_row("cosine")][cube.session_order], cube.session_starts)
-    by[_row("best_session")] = scaled(best)[cube.session_of]
+    by[_row("best_session")] = scaled(best, least=_LEAST_COSINE)[cube.session_of]
     own = by[_row("bm25")] + by[_row("cosine")]
     own *= np.float32(0.5)
     own *= cube.traits.is_question

@@ -33,6 +33,7 @@ _PART_OF = {
     "previous": "neighbour",
     "answers": "neighbour",
     "session": "session",
+    "best_session": "session",
     "speaker": "speaker",
     "in_time": "time",
 }  # every other column is the memory's form

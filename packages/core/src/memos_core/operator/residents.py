@@ -6,8 +6,9 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
 from memos_core.cube import CubeHeader
 from memos_core.tiers.text.resident import Resident
@@ -17,6 +18,7 @@ from memos_core.vault.view import View
 log = logging.getLogger(__name__)
 
 KEY_OVERHEAD = 600  # bytes per key besides its vector: postings, scalars, dictionaries; measured
+_SLICE = 32_768  # rows taken in at once: fewer cost merges, more cost the garbage collector
 _AGAIN = 1000  # changes after which a cube that was too large is looked at again
 
 
@@ -48,9 +50,13 @@ class Residents:
         with self._choosing:
             place = self._places.setdefault((cube.id, model), _Place())
             self._places.move_to_end((cube.id, model))
-        with place.lock:
+        with ExitStack() as held:
+            held.enter_context(place.lock)
             self._refresh(place, view, cube, model=model, dimensions=dimensions)
-            yield place.keys
+            keys = place.keys
+            if keys is None:
+                held.close()  # nothing of this cube's is shared: others need not wait
+            yield keys
         self._evict()
 
     def _refresh(self, place: _Place, view: View, cube: CubeHeader, *, model: str, dimensions: int) -> None:
@@ -75,7 +81,10 @@ class Residents:
             place.again = cube.change + _AGAIN
             return None
         keys = Resident(dimensions=dimensions)
-        keys.apply(keyring.key_rows(view.connection, cube, model), change=cube.change)
+        rows = iter(keyring.key_rows(view.connection, cube, model))
+        while batch := list(islice(rows, _SLICE)):
+            keys.apply(batch, change=cube.change)
+        keys.change = cube.change  # an empty cube has no batch
         if keys.size > self.budget:
             place.again = cube.change + _AGAIN
         return keys
