@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -88,3 +89,10 @@ def _catalog_rows(store: MemOS | Path) -> Rows:
     with closing(sqlite3.connect(f"file:{where / 'catalog.db'}?mode=ro", uri=True)) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")]
         return {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a skipped test is an error: there, everything a test needs has to be there."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

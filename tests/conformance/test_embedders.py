@@ -10,7 +10,7 @@ import pytest
 
 from memos_core.embed import CachingEmbedder, CallableEmbedder, OpenAIEmbedder, open_embedder
 from memos_core.errors import BackendError, BackendUnavailable
-from memos_core.testing.embedder import EmbedderConformance, HashEmbedder
+from memos_core.testing.embedder import EmbedderConformance, HashEmbedder, SemanticEmbedderConformance
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -91,28 +91,26 @@ def minilm():
     return open_embedder("minilm")
 
 
-class TestInt8(EmbedderConformance):
+class TestInt8(SemanticEmbedderConformance):
     @pytest.fixture
     def embedder(self, int8):
         return int8
 
 
-class TestStatic(EmbedderConformance):
+class TestStatic(SemanticEmbedderConformance):
     @pytest.fixture
     def embedder(self, static):
         return static
 
 
 @pytest.mark.slow
-class TestMiniLM(EmbedderConformance):
+class TestMiniLM(SemanticEmbedderConformance):
     @pytest.fixture
     def embedder(self, minilm):
         return minilm
 
 
 class TestCallable(EmbedderConformance):
-    semantic = False
-
     @pytest.fixture
     def embedder(self):
         twin = HashEmbedder(dimensions=64)
@@ -120,24 +118,18 @@ class TestCallable(EmbedderConformance):
 
 
 class TestTwin(EmbedderConformance):
-    semantic = False
-
     @pytest.fixture
     def embedder(self):
         return HashEmbedder()
 
 
 class TestCached(EmbedderConformance):
-    semantic = False
-
     @pytest.fixture
     def embedder(self):
         return CachingEmbedder(HashEmbedder(), entries=8)
 
 
 class TestOpenAI(EmbedderConformance):
-    semantic = False
-
     @pytest.fixture
     def embedder(self, endpoint):
         return OpenAIEmbedder(model="text-embedding-test", base_url=endpoint.url, api_key="sk-local")

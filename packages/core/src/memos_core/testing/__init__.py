@@ -4,8 +4,15 @@ A back end subclasses the kit of its seam and gives one fixture. Needs pytest an
 `pip install "memos-suite-core[testing]"`.
 """
 
-from memos_core.testing.embedder import EmbedderConformance, HashEmbedder
+from memos_core.testing.embedder import EmbedderConformance, HashEmbedder, SemanticEmbedderConformance
 from memos_core.testing.memory_index import InMemoryIndex
-from memos_core.testing.text_index import TextIndexConformance
+from memos_core.testing.text_index import PersistentTextIndexConformance, TextIndexConformance
 
-__all__ = ["EmbedderConformance", "HashEmbedder", "InMemoryIndex", "TextIndexConformance"]
+__all__ = [
+    "EmbedderConformance",
+    "HashEmbedder",
+    "InMemoryIndex",
+    "PersistentTextIndexConformance",
+    "SemanticEmbedderConformance",
+    "TextIndexConformance",
+]

@@ -9,7 +9,7 @@ dimensions that is closed afterwards, and let pytest collect the subclass::
             with closing(MyIndex(tmp_path, dimensions=self.dimensions)) as index:
                 yield index
 
-An index that outlives its process also overrides the fixture `reopen`.
+An index that outlives its process subclasses `PersistentTextIndexConformance`, and gives `reopen` too.
 """
 
 from __future__ import annotations
@@ -51,11 +51,6 @@ class TextIndexConformance:
     def index(self) -> TextIndex:
         """A fresh, empty index, closed after the test."""
         pytest.fail("the subclass gives the fixture `index`")
-
-    @pytest.fixture
-    def reopen(self) -> Reopen:
-        """A function that closes the index and returns the same one opened anew."""
-        pytest.skip("this index ends with its process")
 
     @property
     def question(self) -> Vectors:
@@ -285,6 +280,18 @@ class TextIndexConformance:
         with pytest.raises(MemOSError):
             self.found(index)
 
+    def test_it_behaves_like_a_dict_searched_by_brute_force(self, index: TextIndex) -> None:
+        compare_with_a_dict(index, dimensions=self.dimensions, examples=self.examples)
+
+
+class PersistentTextIndexConformance(TextIndexConformance):
+    """The same for an index that outlives its process; give the fixture `reopen` as well."""
+
+    @pytest.fixture
+    def reopen(self) -> Reopen:
+        """A function that closes the index and returns the same one opened anew."""
+        pytest.fail("the subclass gives the fixture `reopen`")
+
     def test_a_persistent_index_keeps_what_it_was_told(self, index: TextIndex, reopen: Reopen) -> None:
         index.upsert([self.entry("a", 0.5, 0.6, at=NOON), self.entry("b", 0.4), self.entry("c", 0.9)])
         index.delete(["c"])
@@ -292,6 +299,3 @@ class TextIndexConformance:
         assert (index.count(), self.found(index)) == (2, [("a", 0.6), ("b", 0.4)])
         index.upsert([self.entry("a", 0.1, version=2)])
         assert self.found(reopen(index)) == [("b", 0.4), ("a", 0.1)]
-
-    def test_it_behaves_like_a_dict_searched_by_brute_force(self, index: TextIndex) -> None:
-        compare_with_a_dict(index, dimensions=self.dimensions, examples=self.examples)
