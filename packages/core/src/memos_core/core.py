@@ -49,17 +49,17 @@ class Core:
         self._closing = self._closed = False
         self._opening = threading.RLock()
         self._embedder: CachingEmbedder | None = None
-        self._lock = FolderLock(folder)
-        try:
+        with ExitStack() as undo:
+            self._lock = FolderLock(folder)
+            undo.callback(self._lock.release)
             self.catalog = Catalog(folder / CATALOG, clock=clock)
+            undo.callback(self.catalog.close)
             self._wanted = self._chosen(embedder)
             self.slot = IndexSlot(index, folder=folder / INDEX, store=self._store_id())
             self.blobs = Blobs(folder / BLOBS)
             with self.catalog.connection() as connection:
                 outbox.free_all(connection)
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.pop_all()
         self.residents = Residents(budget=resident_bytes)
         self.indexer = Indexer(self.catalog, index=self.index, model=lambda: self.embedder().identity)
         self.intake = Intake(self.catalog, embedder=self.embedder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,9 +31,11 @@ class Catalog:
         self.clock = clock
         self._engine = open_engine(path)
         self._writing = threading.RLock()
-        with translated():
+        with ExitStack() as undo, translated():
+            undo.callback(self._engine.dispose)
             migrate(self._engine)  # looks whose database it is before anything is changed in it
             use_write_ahead_log(self._engine)
+            undo.pop_all()
 
     @contextmanager
     def read(self) -> Generator[View]:
