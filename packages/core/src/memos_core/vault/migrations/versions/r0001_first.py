@@ -10,7 +10,21 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make every table; the lexical one is SQLite's own full-text index."""
+    """Make every table, those that others refer to first."""
+    _audit()
+    _cubes()
+    _outbox()
+    _store()
+    _memories()
+    _edges()
+    _sources()
+    _tags()
+    _vectors()
+    _versions()
+    _lexical()
+
+
+def _audit() -> None:
     op.create_table(
         "audit",
         sa.Column(
@@ -27,6 +41,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit")),
     )
     op.create_index(op.f("ix_audit_cube_id_change"), "audit", ["cube_id", "change"], unique=False)
+
+
+def _cubes() -> None:
     op.create_table(
         "cubes",
         sa.Column("id", sa.String(), nullable=False),
@@ -37,6 +54,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cubes")),
         sa.UniqueConstraint("owner", "name", name=op.f("uq_cubes_owner_name")),
     )
+
+
+def _outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column(
@@ -52,12 +72,18 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_outbox_cube_id"), "outbox", ["cube_id"], unique=False)
     op.create_index(op.f("ix_outbox_memory_id"), "outbox", ["memory_id"], unique=False)
+
+
+def _store() -> None:
     op.create_table(
         "store",
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_store")),
     )
+
+
+def _memories() -> None:
     op.create_table(
         "memories",
         sa.Column(
@@ -101,6 +127,9 @@ def upgrade() -> None:
         ["cube_id", "session", "position"],
         unique=False,
     )
+
+
+def _edges() -> None:
     op.create_table(
         "edges",
         sa.Column("source", sa.String(), nullable=False),
@@ -116,6 +145,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source", "relation", "target", name=op.f("pk_edges")),
     )
     op.create_index(op.f("ix_edges_target"), "edges", ["target"], unique=False)
+
+
+def _sources() -> None:
     op.create_table(
         "sources",
         sa.Column(
@@ -142,6 +174,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sources_cube_id_digest"), "sources", ["cube_id", "digest"], unique=False)
     op.create_index(op.f("ix_sources_memory_seq"), "sources", ["memory_seq"], unique=False)
+
+
+def _tags() -> None:
     op.create_table(
         "tags",
         sa.Column("memory_seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -152,6 +187,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("memory_seq", "tag", name=op.f("pk_tags")),
     )
     op.create_index(op.f("ix_tags_tag"), "tags", ["tag"], unique=False)
+
+
+def _vectors() -> None:
     op.create_table(
         "vectors",
         sa.Column("memory_seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -163,6 +201,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("memory_seq", "model", name=op.f("pk_vectors")),
     )
+
+
+def _versions() -> None:
     op.create_table(
         "versions",
         sa.Column("memory_seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -179,6 +220,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("memory_seq", "version", name=op.f("pk_versions")),
     )
+
+
+def _lexical() -> None:
     op.execute(
         "CREATE VIRTUAL TABLE lexical USING fts5(cube, terms, tokenize='unicode61 remove_diacritics 0')"
     )
