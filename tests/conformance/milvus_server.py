@@ -16,11 +16,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+START_S, ATTEMPTS = 60, 4
 STOP_S = 20.0
 
 
@@ -56,14 +58,28 @@ def milvus_server() -> Iterator[str]:
 def keep() -> None:
     """Run a server in a temporary folder until standard input ends; print its port."""
     milvus = importlib.import_module("milvus")  # untyped, and missing on some machines
-    with tempfile.TemporaryDirectory(prefix="milvus-server-", ignore_cleanup_errors=True) as folder:
-        server = milvus.MilvusServer(milvus.MilvusServerConfig(data_dir=folder))
+    with ExitStack() as undo:
+        server = started(milvus, undo)
+        print(server.listen_port, flush=True)
+        sys.stdin.read()
+
+
+def started(milvus: Any, undo: ExitStack) -> Any:
+    """Return a server that answers. Now and then one never does, whatever it waits for: begin anew then."""
+    for _ in range(ATTEMPTS):
+        folder = tempfile.TemporaryDirectory(prefix="milvus-server-", ignore_cleanup_errors=True)
+        server = milvus.MilvusServer(
+            milvus.MilvusServerConfig(data_dir=undo.enter_context(folder)), wait_for_started=False
+        )
+        undo.callback(server.stop)
+        server.start()
         try:
-            server.start()
-            print(server.listen_port, flush=True)
-            sys.stdin.read()
-        finally:
+            server.wait_started(START_S * 1000)
+        except (TimeoutError, RuntimeError):
             server.stop()
+        else:
+            return server
+    raise TimeoutError(f"none of {ATTEMPTS} Milvus servers answered within {START_S} seconds")
 
 
 if __name__ == "__main__":
