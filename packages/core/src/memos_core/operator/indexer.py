@@ -26,8 +26,8 @@ class Indexer:
     """Tells the index what the catalog says. Safe from several threads; one pays at a time.
 
     `index` is called when there is something to pay, so a process that only reads what is resident
-    never opens the index. `start` begins a daemon thread that pays in the background; `drain` pays
-    in the foreground and raises what the index raises.
+    never opens the index. A daemon thread, begun by the first change, pays in the background when
+    the writers pause; `drain` pays in the foreground and raises what the index raises.
     """
 
     def __init__(self, catalog: Catalog, *, index: Callable[[], TextIndex], model: Callable[[], str]) -> None:
@@ -134,9 +134,8 @@ class Indexer:
                 self.drain()
                 pause = RETRY_FIRST
             except Exception as exc:
-                log.warning(
-                    "the index was not told; its debt stays", exc_info=not isinstance(exc, BackendUnavailable)
-                )
+                outage = isinstance(exc, BackendUnavailable)  # which needs no traceback
+                log.warning("the index was not told, its debt stays: %s", exc, exc_info=not outage)
                 self._stop.wait(pause)
                 pause = min(2 * pause, RETRY_LAST)
                 self._wake.set()
