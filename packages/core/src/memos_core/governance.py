@@ -14,7 +14,6 @@ class Right(StrEnum):
 
     READ = "read"
     WRITE = "write"
-    ADMIN = "admin"
 
 
 def rights(principal: Principal, cube: CubeHeader) -> frozenset[Right]:

@@ -1,6 +1,7 @@
 """The command line: `memos remember`, `memos recall` and what belongs to them.
 
-Only here is the environment read (MEMOS_STORE, MEMOS_PRINCIPAL). Exit codes: 0 all is well, 1 an
+Only this package reads or sets the environment (MEMOS_STORE, MEMOS_PRINCIPAL, how loud gRPC is): a
+program may, the library below it may not. Exit codes: 0 all is well, 1 an
 error with its remedy, 2 a mistake in how the command was typed, 3 not found, 4 the folder is in use
 by another process, 130 interrupted.
 """

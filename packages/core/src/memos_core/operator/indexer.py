@@ -133,7 +133,7 @@ class Indexer:
             try:
                 self.drain()
                 pause = RETRY_FIRST
-            except Exception as exc:
+            except Exception as exc:  # the supervisor: whatever an index raises, this thread has to live on
                 outage = isinstance(exc, BackendUnavailable)  # which needs no traceback
                 log.warning("the index was not told, its debt stays: %s", exc, exc_info=not outage)
                 self._stop.wait(pause)
