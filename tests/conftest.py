@@ -91,6 +91,13 @@ def _catalog_rows(store: MemOS | Path) -> Rows:
         return {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse to run a group in several processes: each would start a server of its own, on the same ports."""
+    mark = item.get_closest_marker("xdist_group")
+    if mark is not None and hasattr(item.config, "workerinput"):
+        assert item.nodeid.endswith(f"@{mark.args[0]}"), "this test has lost its group: pass --dist loadgroup"
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI a skipped test is an error: there, everything a test needs has to be there."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
