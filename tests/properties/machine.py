@@ -128,8 +128,8 @@ class StoreMachine(Beside):
         model.forgotten(entry)
         assert receipt.memory_id == entry.id
         assert dict(receipt.erased) == {
-            "links": links, "sources": len(entry.tellings), "tags": len(entry.tags), "vectors": 1,
-            "lexical": 1, "versions": len(entry.versions), "memories": 1,
+            "artifacts": 0, "links": links, "sources": len(entry.tellings), "tags": len(entry.tags),
+            "vectors": 1, "lexical": 1, "versions": len(entry.versions), "memories": 1,
         }  # fmt: skip
         self.check_audit(owner, name, changes=1)
         self.check_recall(owner, name, entry.text, k=len(model.entries) + 1)

@@ -6,10 +6,23 @@ from datetime import timedelta
 import pytest
 from blockbuster import BlockBuster
 
-from memos_core import AsyncMemCube, AsyncMemOS, InvalidInput, MemCube, MemOS, Message, NotFound, Where
+from memos_core import (
+    AsyncMemCube,
+    AsyncMemOS,
+    AsyncRuntime,
+    AsyncStream,
+    InvalidInput,
+    MemCube,
+    MemOS,
+    Message,
+    NotFound,
+    Runtime,
+    Stream,
+    Where,
+)
 from memos_core.testing import HashEmbedder, InMemoryIndex
 
-PAIRS = [(MemOS, AsyncMemOS), (MemCube, AsyncMemCube)]
+PAIRS = [(MemOS, AsyncMemOS), (MemCube, AsyncMemCube), (Runtime, AsyncRuntime), (Stream, AsyncStream)]
 SYNC = {"as_principal"}  # returns a handle and does nothing that could block
 
 
@@ -28,8 +41,11 @@ def properties(kind):
 
 
 def parameters(verb):
-    """Return what a caller sees: names, kinds, defaults and types."""
-    return list(inspect.signature(verb).parameters.values())
+    """Return what a caller sees: names, kinds, defaults and types; a skin takes skins."""
+    found = list(inspect.signature(verb).parameters.values())
+    return [
+        each.replace(annotation=str(each.annotation).replace("AsyncMemCube", "MemCube")) for each in found
+    ]
 
 
 @pytest.mark.parametrize(("blocking", "awaited"), PAIRS)

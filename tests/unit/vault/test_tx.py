@@ -141,7 +141,8 @@ def test_erasing_leaves_nothing_but_the_audit(catalog, header, add, clock):
     erasure = forget(catalog, header, gone)
     assert (erasure.memory_id, erasure.cube, erasure.at, erasure.owed) == (gone.id, header.id, clock.now, 1)
     assert erasure.erased == {
-        "links": 2, "sources": 1, "tags": 1, "vectors": 1, "lexical": 1, "versions": 2, "memories": 1,
+        "artifacts": 0, "links": 2, "sources": 1, "tags": 1, "vectors": 1, "lexical": 1,
+        "versions": 2, "memories": 1,
     }  # fmt: skip
     for table in (schema.sources, schema.tags, schema.vectors, schema.versions):
         assert rows(catalog, table, "memory_seq") == [(2,)]

@@ -10,8 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from memos_core.activation.answer import Stream as Stream
+    from memos_core.activation.composed import Composition as Composition
     from memos_core.aio import AsyncMemCube as AsyncMemCube
     from memos_core.aio import AsyncMemOS as AsyncMemOS
+    from memos_core.aio_runtime import AsyncRuntime as AsyncRuntime
+    from memos_core.aio_runtime import AsyncStream as AsyncStream
     from memos_core.care import Checkup as Checkup
     from memos_core.care import Finding as Finding
     from memos_core.care import Reindexed as Reindexed
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from memos_core.errors import MemOSError as MemOSError
     from memos_core.errors import MigrationNeeded as MigrationNeeded
     from memos_core.errors import NotFound as NotFound
+    from memos_core.kv import Segment as Segment
+    from memos_core.kv import Verified as Verified
     from memos_core.memcube import MemCube as MemCube
     from memos_core.memory import Behaviour as Behaviour
     from memos_core.memory import Descriptive as Descriptive
@@ -49,12 +55,23 @@ if TYPE_CHECKING:
     from memos_core.query import Recall as Recall
     from memos_core.query import Where as Where
     from memos_core.query import Why as Why
+    from memos_core.remote_runtime import RemoteRuntime as RemoteRuntime
+    from memos_core.reply import Reply as Reply
+    from memos_core.reply import Reuse as Reuse
+    from memos_core.reply import Sampling as Sampling
+    from memos_core.runtime import LlamaCppRuntime as LlamaCppRuntime
+    from memos_core.runtime import Runtime as Runtime
+    from memos_core.segment import Origin as Origin
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Stream": "activation.answer",
+    "Composition": "activation.composed",
     "AsyncMemCube": "aio",
     "AsyncMemOS": "aio",
+    "AsyncRuntime": "aio_runtime",
+    "AsyncStream": "aio_runtime",
     "Checkup": "care",
     "Finding": "care",
     "Reindexed": "care",
@@ -73,6 +90,8 @@ _HOME = {
     "MemOSError": "errors",
     "MigrationNeeded": "errors",
     "NotFound": "errors",
+    "Segment": "kv",
+    "Verified": "kv",
     "MemCube": "memcube",
     "Behaviour": "memory",
     "Descriptive": "memory",
@@ -92,6 +111,13 @@ _HOME = {
     "Recall": "query",
     "Where": "query",
     "Why": "query",
+    "RemoteRuntime": "remote_runtime",
+    "Reply": "reply",
+    "Reuse": "reply",
+    "Sampling": "reply",
+    "LlamaCppRuntime": "runtime",
+    "Runtime": "runtime",
+    "Origin": "segment",
 }
 
 __all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names by construction

@@ -17,6 +17,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from memos_core.cube import Principal
 from memos_core.embed import EmbedderSpec
+from memos_core.kv import Segment
 from memos_core.memcube import MemCube
 from memos_core.memos import LOCAL, RESIDENT_BYTES, MemOS
 from memos_core.protocols import TextIndex
@@ -128,6 +129,13 @@ class AsyncMemOS:
         """Return the cubes that you may read, oldest first."""
         return [AsyncMemCube(cube) for cube in await asyncio.to_thread(self.blocking.cubes)]
 
+    async def segments(self, cube: AsyncMemCube | None = None) -> Sequence[Segment]:
+        """Return the stored KV segments of a cube, or of all; see `MemOS.segments`."""
+        return await asyncio.to_thread(self.blocking.segments, cube.blocking if cube else None)
+
+    evict = _awaited_care(MemOS.evict)
+    pin = _awaited_care(MemOS.pin)
+    verify_segments = _awaited_care(MemOS.verify_segments)
     lag = _awaited_care(MemOS.lag)
     drain = _awaited_care(MemOS.drain)
     reindex = _awaited_care(MemOS.reindex)

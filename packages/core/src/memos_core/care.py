@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from memos_core.core import BLOBS, CATALOG, INDEX, SYSTEM, Core
+from memos_core.core import BLOBS, CATALOG, INDEX, Core
+from memos_core.cube import SYSTEM
 from memos_core.embed import EmbedderSpec, open_embedder
 from memos_core.errors import BackendError
 from memos_core.protocols import Embedder

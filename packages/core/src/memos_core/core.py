@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from memos_core.cube import CubeHeader, Principal
+from memos_core.cube import SYSTEM, CubeHeader, Principal
 from memos_core.embed import CachingEmbedder, EmbedderSpec, open_embedder
 from memos_core.errors import BackendError, Closed, FormatError, MigrationNeeded
 from memos_core.governance import Right
@@ -21,13 +21,13 @@ from memos_core.reader.intake import Intake
 from memos_core.vault import keyring, outbox
 from memos_core.vault.blobs import Blobs
 from memos_core.vault.catalog import Catalog
+from memos_core.vault.derived import Derived
 from memos_core.vault.lock import FolderLock
 from memos_core.vault.settings import EmbedderRecord
 from memos_core.vault.view import View
 
 CATALOG, INDEX, BLOBS = "catalog.db", "milvus.db", "blobs"
 DEFAULT_EMBEDDER = "minilm-int8"
-SYSTEM = Principal("memos")  # who the store itself acts as; it owns no cube
 
 
 class Core:
@@ -57,6 +57,8 @@ class Core:
             self._wanted = self._chosen(embedder)
             self.slot = IndexSlot(index, folder=folder / INDEX, store=self._store_id())
             self.blobs = Blobs(folder / BLOBS)
+            self.derived = Derived(self.catalog, self.blobs)
+            self.derived.sweep()  # what a crash left; the folder's lock says that nobody else is at it
             with self.catalog.connection() as connection:
                 outbox.free_all(connection)
             undo.pop_all()
@@ -91,6 +93,8 @@ class Core:
             last.callback(self.slot.close)
             last.callback(self._mark_closed)
             last.callback(self.recaller.write_uses)
+            last.callback(self.derived.write_uses)
+            last.callback(self.derived.discard)
             self.indexer.close()  # without holding `_opening`: the thread may need it to finish its batch
 
     def _mark_closed(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Collection
 from enum import StrEnum
 
 from memos_core.cube import CubeHeader, Principal
@@ -25,6 +27,16 @@ def check(principal: Principal, cube: CubeHeader, right: Right) -> None:
     """Raise NotFound unless the principal holds the right."""
     if right not in rights(principal, cube):
         raise NotFound("cube", cube.id)
+
+
+def access_group(cube: CubeHeader, private_to: Collection[str]) -> str:
+    """Return the name of those who may read memories of a cube together: 64 hexadecimal digits.
+
+    `private_to` are the owners of those among them that are private. What is cached under one group
+    is never found by another, so nobody learns what others have cached.
+    """
+    facts = json.dumps([cube.id, cube.owner, sorted(set(private_to))])
+    return hashlib.sha256(facts.encode()).hexdigest()
 
 
 def cube_key(cube_id: str) -> str:

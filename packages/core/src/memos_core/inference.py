@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from memos_core.reply import Sampling
 from memos_core.segment import EngineIdentity, SegmentHeader
@@ -128,6 +128,7 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
 class Composer(Protocol):
     """An engine that can also put states together which were made apart from each other."""
 

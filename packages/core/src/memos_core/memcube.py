@@ -146,8 +146,11 @@ class MemCube:
         """Erase a memory with its versions, sources and keys; return the receipt."""
         self._core.check_open()
         memory_id = checked_id(memory_id)
-        with self._core.indexer.writing(), self._core.catalog.write(self._principal) as tx:
-            return tx.erase(tx.open(self._id), memory_id)
+        with self._core.indexer.writing():
+            with self._core.catalog.write(self._principal) as tx:
+                erasure = tx.erase(tx.open(self._id), memory_id)
+            self._core.derived.discard()
+        return erasure
 
     def link(self, source: str, relation: Relation | str, target: str) -> Link:
         """Write the edge `source` RELATION `target` between two memories; return it.

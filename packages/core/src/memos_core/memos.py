@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from memos_core import kv
 from memos_core.care import Checkup, Reindexed, Stats, checkup, measured, reindexed
 from memos_core.core import Core
 from memos_core.cube import Principal
 from memos_core.embed import EmbedderSpec
 from memos_core.errors import InvalidInput, NotFound
+from memos_core.kv import Segment, Verified
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_time
 from memos_core.protocols import TextIndex
@@ -117,6 +119,7 @@ class MemOS:
         self._core.check_open()
         self._core.recaller.write_uses()
         self._core.catalog.scrub()
+        self._core.derived.discard()
         return self._core.indexer.drain()
 
     def reindex(
@@ -130,6 +133,34 @@ class MemOS:
         """
         self._core.check_open()
         return reindexed(self._core, embedder=embedder, progress=progress or _unseen)
+
+    # --- KV segments -------------------------------------------------------------------------
+
+    def segments(self, cube: MemCube | None = None) -> Sequence[Segment]:
+        """Return the stored KV segments of a cube, or of every cube that you may read, oldest first."""
+        self._core.check_open()
+        cubes = [cube] if cube is not None else self.cubes()
+        return kv.listed(self._core, self.principal, [each.id for each in cubes])
+
+    def evict(self, segments: Iterable[Segment]) -> int:
+        """Delete KV segments from RAM and disk; return how many. They are made anew when needed."""
+        self._core.check_open()
+        return kv.evicted(self._core, self.principal, list(segments))
+
+    def pin(self, segment: Segment, *, pinned: bool = True) -> None:
+        """Keep a KV segment on the disk whatever its budget says, or let it go again."""
+        self._core.check_open()
+        kv.pin(self._core, self.principal, segment, pinned=pinned)
+
+    def verify_segments(
+        self, segments: Iterable[Segment], *, progress: Callable[[int, int], None] | None = None
+    ) -> Verified:
+        """Compare the files of KV segments with their checksums; delete what is damaged.
+
+        What is deleted is made anew when needed. `progress(done, of)` is called after each.
+        """
+        self._core.check_open()
+        return kv.verified(self._core, self.principal, list(segments), progress or _unseen)
 
     def stats(self) -> Stats:
         """Return what the store holds and takes: memories, bytes, debt, embedder."""

@@ -44,7 +44,7 @@ class Reuse:
     segments: int
     built: int  # segments that this reply stored for the next
     saved: float  # seconds that computing the attached segments took when they were built
-    level: str = ""  # the slowest place they came from: "device", "host" or "disk"
+    level: str = ""  # the slowest place that they came from: "device", "host", "disk", "server"
     why_not: str = ""
 
 

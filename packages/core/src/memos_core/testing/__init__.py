@@ -6,6 +6,7 @@ A back end subclasses the kit of its seam and gives one fixture. Needs pytest an
 
 from memos_core.testing.embedder import EmbedderConformance, HashEmbedder, SemanticEmbedderConformance
 from memos_core.testing.memory_index import InMemoryIndex
+from memos_core.testing.scripted_engine import ScriptedEngine
 from memos_core.testing.text_index import PersistentTextIndexConformance, TextIndexConformance
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "HashEmbedder",
     "InMemoryIndex",
     "PersistentTextIndexConformance",
+    "ScriptedEngine",
     "SemanticEmbedderConformance",
     "TextIndexConformance",
 ]

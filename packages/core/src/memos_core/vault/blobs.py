@@ -81,6 +81,10 @@ class Blobs:
             raise FormatError(f"blob {name} is damaged: its bytes do not match its name")
         return data
 
+    def path(self, name: str) -> Path:
+        """Return where a blob's file is, or would be; whoever reads it there checks its bytes."""
+        return self._path(name)
+
     def delete(self, name: str) -> bool:
         """Remove a blob; return whether it was there."""
         path = self._path(name)

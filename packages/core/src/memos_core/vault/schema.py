@@ -1,7 +1,8 @@
 """The catalog's tables. Rows are the truth; everything else in the store can be made anew from them.
 
 `memories` holds the present version, `versions` every version. `vectors` (per embedder) and
-`lexical` (FTS5, made by a migration) are derived from the text, and commit with it here.
+`lexical` (FTS5, made by a migration) are derived from the text, and commit with it here. `artifacts`
+are files made from memories; `lineage` says from which, in which version.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Dialect,
     Float,
@@ -189,6 +191,34 @@ vectors = Table(
     Column("model", String, primary_key=True),
     Column("key_count", Integer, nullable=False),  # how many keys it has
     Column("data", LargeBinary, nullable=False),  # float16, keys x dimensions, row by row
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=True),
+    Column("key", String, nullable=False, unique=True),  # determined by everything that it depends on
+    Column("cube_id", ForeignKey("cubes.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", String, nullable=False),  # which tier: "kv"
+    Column("engine", String, nullable=False),  # digest of the identity that made it
+    Column("blob", String, nullable=False),
+    Column("size", BigInteger, nullable=False),  # bytes
+    Column("facts", JSON, nullable=False),  # what else its tier wants to know
+    Column("build_seconds", Float, nullable=False),
+    Column("saved_seconds", Float, nullable=False),
+    Column("hits", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("last_used", UtcTime),
+    Column("pinned", Boolean, nullable=False),
+    Column("stale", String),  # why it must not be served any more; None where it may be
+)
+
+lineage = Table(
+    "lineage",
+    metadata,
+    Column("artifact_seq", ForeignKey("artifacts.seq", ondelete="CASCADE"), primary_key=True),
+    Column("memory_seq", ForeignKey("memories.seq", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("version", Integer, nullable=False),
 )
 
 audit = Table(

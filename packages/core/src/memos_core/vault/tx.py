@@ -14,7 +14,7 @@ from memos_core.cube import CubeHeader, Principal
 from memos_core.errors import Conflict, IllegalTransition, InvalidInput
 from memos_core.governance import Right, cube_key
 from memos_core.memory import Erasure, Link, Relation, State
-from memos_core.vault import values
+from memos_core.vault import artifacts, values
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.keyring import Unkeyed
 from memos_core.vault.schema import (
@@ -124,13 +124,14 @@ class Tx(View):
         if keys is not None:
             self._erase_keys(row.seq)
             self._write_keys(cube, {row.seq: keys})
+        artifacts.outdate(self.connection, [row.seq], reason="revised")
         self._owe(cube, [(memory_id, row.seq, new["version"])], verb="revise")
         return int(row.seq)
 
     def erase(self, cube: CubeHeader, memory_id: str) -> Erasure:
         """Delete every row of a memory but the audit lines, which name its id only."""
         row = self.memory_row(cube, memory_id)
-        erased = {}
+        erased = {"artifacts": artifacts.outdate(self.connection, [row.seq], reason="erased")}
         for name, table, condition in (
             ("links", edges, (edges.c.source == memory_id) | (edges.c.target == memory_id)),
             ("sources", sources, sources.c.memory_seq == row.seq),

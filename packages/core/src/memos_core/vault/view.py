@@ -52,12 +52,16 @@ class View:
         ).one_or_none()
         return to_cube(row) if row else None
 
-    def enter(self, cube_id: str, principal: Principal, right: Right) -> CubeHeader:
-        """Return the cube if the principal holds the right on it, else raise NotFound."""
+    def cube(self, cube_id: str) -> CubeHeader:
+        """Return a cube, whoever asks: for the store's own work."""
         row = self.connection.execute(statements.CUBE, {"cube": cube_id}).one_or_none()
         if row is None:
             raise NotFound("cube", cube_id)
-        cube = to_cube(row)
+        return to_cube(row)
+
+    def enter(self, cube_id: str, principal: Principal, right: Right) -> CubeHeader:
+        """Return the cube if the principal holds the right on it, else raise NotFound."""
+        cube = self.cube(cube_id)
         governance.check(principal, cube, right)
         return cube
 
@@ -113,6 +117,16 @@ class View:
         ).all()
         links = self.links_of([row.id for row in rows])
         return [to_memory(row, links.get(row.id, ())) for row in rows]
+
+    def settled(self, cube: CubeHeader, where: Where, *, limit: int) -> list[Memory]:
+        """Return up to `limit` memories in sight that match, the longest unchanged first."""
+        rows = self.connection.execute(
+            select(memories)
+            .where(memories.c.cube_id == cube.id, statements.in_sight(self.now), *statements.matching(where))
+            .order_by(memories.c.updated_at, memories.c.seq)
+            .limit(limit)
+        ).all()
+        return [to_memory(row) for row in rows]
 
     def seqs_matching(self, cube: CubeHeader, where: Where) -> list[int]:
         """Return the sequence numbers of the memories in sight that match, ascending."""

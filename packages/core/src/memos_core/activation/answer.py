@@ -1,0 +1,226 @@
+"""One answer: attach what is there, compute the rest, say it, keep what was made for the next time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from memos_core.activation import composed
+from memos_core.activation.composed import Composition
+from memos_core.activation.keeper import KIND, Attached, Keeper, Made, links
+from memos_core.activation.plan import Plan
+from memos_core.activation.stops import Stops
+from memos_core.cube import CubeHeader
+from memos_core.errors import InvalidInput
+from memos_core.inference import Engine, Prompt, State, Token
+from memos_core.reply import Reply, Reuse, Sampling
+from memos_core.tiers.kv.eviction import Entry, over_budget, spread
+from memos_core.tiers.kv.levels import Levels
+from memos_core.vault.artifacts import Artifact
+from memos_core.vault.derived import Derived
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where segments are kept: a store's artifacts, and the cube that they belong to."""
+
+    derived: Derived
+    cube: CubeHeader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A call whose prompt is ready. Without a `place` nothing is attached or kept."""
+
+    begin: float  # time.perf_counter()
+    plan: Plan
+    prompt: Prompt
+    place: Place | None
+    why_not: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
+    compose: Composition | None = None
+
+
+class Stream(Iterator[str]):
+    """An answer while it is being said: iterate over its texts, then ask for the Reply."""
+
+    def __init__(self, answer: Generator[str, None, Reply]) -> None:
+        self._answer = answer
+        self._reply: Reply | None = None
+
+    def __next__(self) -> str:
+        try:
+            return next(self._answer)
+        except StopIteration as end:
+            self._reply = self._reply or end.value
+            raise
+
+    def finished(self) -> Reply:
+        """Read what has not been read yet, and return the whole reply.
+
+        InvalidInput after `close`, or where the answer broke off with an error.
+        """
+        for _ in self:
+            pass
+        if self._reply is None:
+            raise InvalidInput("this answer was broken off: ask again")
+        return self._reply
+
+    def close(self) -> None:
+        """Break the answer off; what was made for it is kept."""
+        self._answer.close()
+
+
+class Answerer:
+    """Answers requests with one engine. Safe from several threads."""
+
+    def __init__(self, engine: Engine, levels: Levels[State], *, form: str, disk_bytes: int) -> None:
+        self._engine, self._levels = engine, levels
+        self._keeper = Keeper(engine, levels)
+        self._form, self._disk_bytes = form, disk_bytes
+
+    def answered(self, request: Request) -> Generator[str, None, Reply]:
+        """Yield the answer's texts; return the reply."""
+        base = self._based(request)
+        stops = Stops(request.sampling.stop)
+        count = _Count(request.begin)
+        texts: list[str] = []
+        tokens = self._engine.generate(request.prompt.ids, base.states, request.sampling)
+        try:
+            for text in stops.passed(count.texts(tokens)):
+                texts.append(text)
+                yield text
+        finally:  # also where the listener walks away
+            built = self._keep(request, base.made)
+        is_whole = stops.hit or self._has_room(request, count.tokens)
+        return Reply(
+            text="".join(texts),
+            finish="stop" if is_whole else "length",
+            tokens=count.tokens,
+            prompt_tokens=len(request.prompt.ids),
+            memories=request.plan.memory_ids,
+            reuse=_reuse(base, built, request),
+            first_token=count.first,
+            took=time.perf_counter() - request.begin,
+        )
+
+    def built(self, request: Request, progress: Progress | None) -> Reuse:
+        """Make the stable prefix and keep it; return what was there and what was made."""
+        base = Attached()
+        try:
+            self._chain(base, request, progress)
+        finally:  # what was made before an interruption is kept
+            built = self._keep(request, base.made)
+        return _reuse(base, built, request)
+
+    # --- before the first token --------------------------------------------------------------
+
+    def _based(self, request: Request) -> Attached:
+        """Return the states to begin with."""
+        if request.compose is not None and request.place is not None and request.prompt.cuts:
+            request.place.derived.holders.add(self._levels)
+            return composed.attached(
+                self._engine,
+                self._keeper,
+                request.place.derived,
+                request.place.cube,
+                request.plan,
+                request.prompt,
+                form=self._form,
+                how=request.compose,
+            )
+        base = Attached()
+        self._chain(base, request, None)
+        return base
+
+    def _chain(self, base: Attached, request: Request, progress: Progress | None) -> None:
+        """Attach the stable prefix."""
+        if request.place is None:
+            return
+        request.place.derived.holders.add(self._levels)
+        headers = links(
+            request.plan,
+            request.prompt,
+            self._engine.identity,
+            form=self._form,
+            cumulative=self._engine.cumulative,
+        )
+        place = request.place
+        self._keeper.chain(base, place.derived, place.cube, headers, request.prompt.ids, progress=progress)
+
+    # --- after the last token ----------------------------------------------------------------
+
+    def _keep(self, request: Request, made: Sequence[Made]) -> int:
+        """Store what was made, and make room for it; return how many segments were stored."""
+        if request.place is None or not made:
+            return 0
+        built = self._keeper.store(request.place.derived, request.place.cube, made)
+        if built:
+            request.place.derived.fit(KIND, self._beyond_budget)
+        return built
+
+    def _beyond_budget(self, held: Sequence[Artifact]) -> Collection[str]:
+        now = max((_seconds(each) for each in held), default=0.0)
+        return over_budget([_entry(each) for each in held], budget=self._disk_bytes, now=now)
+
+    def _has_room(self, request: Request, tokens: int) -> bool:
+        """Return whether the model could have gone on, so that it ended by itself."""
+        used = len(request.prompt.ids) + tokens
+        return tokens < request.sampling.max_tokens and used < self._engine.context
+
+
+@dataclass(slots=True)
+class _Count:
+    """Counts tokens on their way, and takes the time of the first."""
+
+    begin: float
+    tokens: int = 0
+    first: float = 0.0
+
+    def texts(self, tokens: Iterator[Token]) -> Iterator[str]:
+        for token in tokens:
+            if not self.tokens:
+                self.first = time.perf_counter() - self.begin
+            self.tokens += 1
+            yield token.text
+
+
+def _reuse(base: Attached, built: int, request: Request) -> Reuse:
+    why_not = request.why_not
+    if not why_not and not base.saved:
+        why_not = _why_nothing(request)
+    for key, seconds in base.saved.items():
+        if request.place is not None:
+            request.place.derived.used(key, seconds=seconds)
+    return Reuse(
+        tokens=base.tokens,
+        segments=len(base.saved),
+        built=built,
+        saved=sum(base.saved.values(), 0.0),
+        level=base.level,
+        why_not=why_not,
+    )
+
+
+def _why_nothing(request: Request) -> str:
+    if not request.plan.texts:
+        return "nothing is the same in every prompt"
+    return "nothing was stored yet" if request.prompt.cuts else "the template hides the system text"
+
+
+def _entry(artifact: Artifact) -> Entry:
+    return Entry(
+        key=artifact.key,
+        size=artifact.size,
+        build=artifact.build_seconds,
+        use=spread(artifact.hits, first=artifact.created_at.timestamp(), last=_seconds(artifact)),
+        parent=artifact.facts["parent"],
+        pinned=artifact.pinned,
+    )
+
+
+def _seconds(artifact: Artifact) -> float:
+    return (artifact.last_used or artifact.created_at).timestamp()

@@ -1,0 +1,156 @@
+"""The awaited skin of a Runtime: the same names and arguments, run in threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from memos_core.activation.answer import Stream
+from memos_core.activation.composed import Composition
+from memos_core.aio import AsyncMemCube
+from memos_core.briefing import BUDGET, RECALLED
+from memos_core.memory import Message
+from memos_core.query import Where
+from memos_core.reply import Reply, Reuse, Sampling
+from memos_core.runtime import DEFAULT_MODEL, DISK_BYTES, HOST_BYTES, Runtime
+
+
+class AsyncStream(AsyncIterator[str]):
+    """An answer while it is being said; `blocking` is the Stream itself."""
+
+    def __init__(self, blocking: Stream) -> None:
+        self.blocking = blocking
+
+    async def __anext__(self) -> str:
+        text = await asyncio.to_thread(next, self.blocking, None)
+        if text is None:
+            raise StopAsyncIteration
+        return text
+
+    async def finished(self) -> Reply:
+        """Read what has not been read yet, and return the whole reply."""
+        return await asyncio.to_thread(self.blocking.finished)
+
+    async def close(self) -> None:
+        """Break the answer off; what was made for it is kept."""
+        await asyncio.to_thread(self.blocking.close)
+
+
+class AsyncRuntime:
+    """A Runtime whose verbs are awaited. `blocking` is the runtime itself."""
+
+    def __init__(self, blocking: Runtime) -> None:
+        self.blocking = blocking
+
+    @classmethod
+    async def open(
+        cls,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        form: str = "exact",
+        device_bytes: int | None = None,
+        host_bytes: int = HOST_BYTES,
+        disk_bytes: int = DISK_BYTES,
+        **options: Any,
+    ) -> Self:
+        """Open a model; see `Runtime.open`. For another kind of runtime wrap it: `AsyncRuntime(runtime)`."""
+        return cls(
+            await asyncio.to_thread(
+                Runtime.open,
+                model,
+                form=form,
+                device_bytes=device_bytes,
+                host_bytes=host_bytes,
+                disk_bytes=disk_bytes,
+                **options,
+            )
+        )
+
+    async def chat(
+        self,
+        messages: str | Sequence[Message],
+        cube: AsyncMemCube | None = None,
+        *,
+        system: str | None = None,
+        stable: Where | None = None,
+        recall: int = RECALLED,
+        budget: int = BUDGET,
+        sampling: Sampling | None = None,
+        compose: Composition | None = None,
+        reuse: bool = True,
+    ) -> Reply:
+        """Return the model's answer; see `Runtime.chat`."""
+        return await asyncio.to_thread(
+            self.blocking.chat,
+            messages,
+            _blocking(cube),
+            system=system,
+            stable=stable,
+            recall=recall,
+            budget=budget,
+            sampling=sampling,
+            compose=compose,
+            reuse=reuse,
+        )
+
+    async def stream(
+        self,
+        messages: str | Sequence[Message],
+        cube: AsyncMemCube | None = None,
+        *,
+        system: str | None = None,
+        stable: Where | None = None,
+        recall: int = RECALLED,
+        budget: int = BUDGET,
+        sampling: Sampling | None = None,
+        compose: Composition | None = None,
+        reuse: bool = True,
+    ) -> AsyncStream:
+        """Begin an answer, to be read with `async for`; see `Runtime.stream`."""
+        return AsyncStream(
+            await asyncio.to_thread(
+                self.blocking.stream,
+                messages,
+                _blocking(cube),
+                system=system,
+                stable=stable,
+                recall=recall,
+                budget=budget,
+                sampling=sampling,
+                compose=compose,
+                reuse=reuse,
+            )
+        )
+
+    async def build(
+        self,
+        cube: AsyncMemCube,
+        *,
+        system: str | None = None,
+        stable: Where | None = None,
+        budget: int = BUDGET,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Reuse:
+        """Compute and store a cube's prefix ahead of need; see `Runtime.build`."""
+        return await asyncio.to_thread(
+            self.blocking.build, cube.blocking, system=system, stable=stable, budget=budget, progress=progress
+        )
+
+    async def close(self) -> None:
+        """Release the model; see `Runtime.close`."""
+        await asyncio.to_thread(self.blocking.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _blocking(cube: AsyncMemCube | None) -> Any:
+    return None if cube is None else cube.blocking

@@ -1,0 +1,138 @@
+"""Looking after KV segments: what there is, what it costs and saves, whether it is sound, what goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from memos_core.activation.keeper import KIND
+from memos_core.core import Core
+from memos_core.cube import CubeHeader, Principal
+from memos_core.errors import FormatError, InvalidInput, NotFound
+from memos_core.governance import Right
+from memos_core.segment import Origin
+from memos_core.vault import artifacts
+from memos_core.vault.artifacts import Artifact
+from memos_core.vault.view import View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A stored attention state. Sizes are in bytes, times in seconds.
+
+    `engine` is the digest of everything about the model that it depends on. `start` is the position
+    of its first token. `stale` says why it is no longer served, None where it is.
+    """
+
+    key: str
+    cube: str  # the cube's id
+    cube_name: str
+    model: str  # the kind of engine
+    engine: str
+    kind: str  # "chain" or "free"
+    form: str
+    start: int
+    tokens: int
+    size: int
+    build_seconds: float
+    saved_seconds: float
+    hits: int
+    created_at: datetime
+    last_used: datetime | None
+    pinned: bool
+    stale: str | None
+    sources: Sequence[Origin]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What a check of the segments' files found. Damaged ones are gone already: they are made anew."""
+
+    sound: int
+    damaged: Sequence[str]  # keys
+
+
+def listed(core: Core, principal: Principal, cubes: Sequence[str]) -> list[Segment]:
+    """Return the segments of these cubes (ids), oldest first."""
+    core.derived.write_uses()
+    with core.catalog.read() as view:
+        entered = {cube: view.enter(cube, principal, Right.READ) for cube in cubes}
+        return [
+            _segment(each, entered[each.cube_id], artifacts.sources_of(view.connection, each.key))
+            for each in artifacts.listed(view.connection, kind=KIND, cube_ids=list(entered))
+        ]
+
+
+def starting(segments: Sequence[Segment], prefix: str) -> Segment:
+    """Return the one segment whose key starts with `prefix`."""
+    found = [segment for segment in segments if segment.key.startswith(prefix)]
+    if not found:
+        raise NotFound("segment", prefix)
+    if len(found) > 1:
+        raise InvalidInput(f"several segments start with {prefix!r}: give more of the key")
+    return found[0]
+
+
+def evicted(core: Core, principal: Principal, segments: Sequence[Segment]) -> int:
+    """Delete these segments from RAM and disk; return how many there were.
+
+    What is evicted is made anew when it is needed; pinned ones go as well.
+    """
+    with core.catalog.read() as view:
+        _enter_all(view, principal, segments, Right.WRITE)
+    return core.derived.refuse([segment.key for segment in segments], reason="evicted")
+
+
+def pin(core: Core, principal: Principal, segment: Segment, *, pinned: bool) -> None:
+    """Keep a segment on the disk whatever the budget says, or let it go again."""
+    with core.catalog.write(principal) as tx:
+        tx.enter(segment.cube, principal, Right.WRITE)
+        artifacts.pin(tx.connection, segment.key, pinned=pinned)
+
+
+def verified(
+    core: Core, principal: Principal, segments: Sequence[Segment], progress: Callable[[int, int], None]
+) -> Verified:
+    """Read every file and compare it with its name; delete what does not match."""
+    damaged: list[str] = []
+    with core.catalog.read() as view:
+        _enter_all(view, principal, segments, Right.READ)
+        found = artifacts.by_key(view.connection, [segment.key for segment in segments])
+    for done, (key, artifact) in enumerate(found.items(), start=1):
+        try:
+            core.blobs.get(artifact.blob)
+        except (FormatError, NotFound):
+            damaged.append(key)
+        progress(done, len(found))
+    core.derived.refuse(damaged, reason="damaged")
+    return Verified(sound=len(found) - len(damaged), damaged=damaged)
+
+
+def _enter_all(view: View, principal: Principal, segments: Sequence[Segment], right: Right) -> None:
+    for cube_id in {segment.cube for segment in segments}:
+        view.enter(cube_id, principal, right)
+
+
+def _segment(artifact: Artifact, cube: CubeHeader, sources: Sequence[Origin]) -> Segment:
+    facts = artifact.facts
+    return Segment(
+        key=artifact.key,
+        cube=cube.id,
+        cube_name=cube.name,
+        model=facts["model"],
+        engine=artifact.engine,
+        kind=facts["kind"],
+        form=facts["form"],
+        start=facts["start"],
+        tokens=facts["tokens"],
+        size=artifact.size,
+        build_seconds=artifact.build_seconds,
+        saved_seconds=artifact.saved_seconds,
+        hits=artifact.hits,
+        created_at=artifact.created_at,
+        last_used=artifact.last_used,
+        pinned=artifact.pinned,
+        stale=artifact.stale,
+        sources=sources,
+    )

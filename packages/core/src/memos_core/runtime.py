@@ -1,0 +1,224 @@
+"""A language model that has a memory: text in its prompt, and states that spare computing it anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from memos_core.activation.answer import Answerer, Place, Request, Stream
+from memos_core.activation.composed import Composition
+from memos_core.activation.conversation import conversation, question
+from memos_core.activation.plan import Plan
+from memos_core.briefing import BUDGET, RECALLED, briefed
+from memos_core.errors import Closed, InvalidInput
+from memos_core.inference import Engine, Prompt, State, Turn
+from memos_core.memcube import MemCube
+from memos_core.memory import Message, checked_within
+from memos_core.query import Where
+from memos_core.reply import Reply, Reuse, Sampling
+from memos_core.tiers.kv import engines
+from memos_core.tiers.kv.levels import Levels
+
+DEFAULT_MODEL = "smollm2-135m"
+HOST_BYTES, DISK_BYTES = 1 << 30, 4 << 30
+
+
+class Runtime:
+    """A model on this machine that answers with a cube's memories. Safe from several threads.
+
+    ::
+
+        with Runtime.open() as runtime:                      # a small model on transformers, on the CPU
+            print(runtime.chat("Where does Mira live?", cube=mira).text)
+
+    What is the same in every prompt (the system text and the stable memories) is computed once and
+    attached from then on; the answer is the one that computing everything would give. `engine` does
+    the computing. `host_bytes` bounds the states held in RAM, `device_bytes` those on an
+    accelerator, `disk_bytes` the segments' files in each store.
+    """
+
+    engine_name: ClassVar[str] = "transformers"
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        device_bytes: int | None = None,
+        host_bytes: int = HOST_BYTES,
+        disk_bytes: int = DISK_BYTES,
+        form: str = "exact",
+    ) -> None:
+        self.engine = engine
+        checked_within(disk_bytes, 0, 1 << 62, what="disk_bytes")
+        self._levels: Levels[State] = engines.levels(engine, device_bytes=device_bytes, host_bytes=host_bytes)
+        self._answerer = Answerer(engine, self._levels, form=form, disk_bytes=disk_bytes)
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        form: str = "exact",
+        device_bytes: int | None = None,
+        host_bytes: int = HOST_BYTES,
+        disk_bytes: int = DISK_BYTES,
+        **options: Any,
+    ) -> Self:
+        """Open a model: the bundled small one, a path, or a hub id where a hub can be reached.
+
+        `form` says how segments are stored: "exact", or at some loss (docs/howto/kv.md) "bfloat16",
+        "int8", "sparse". `options` are the engine's own (for transformers: dtype, device,
+        attention, progress). InvalidInput for a model that cannot be served exactly.
+        """
+        engine = engines.opened(cls.engine_name, model, form=form, **options)
+        return cls(engine, device_bytes=device_bytes, host_bytes=host_bytes, disk_bytes=disk_bytes, form=form)
+
+    def chat(
+        self,
+        messages: str | Sequence[Message],
+        cube: MemCube | None = None,
+        *,
+        system: str | None = None,
+        stable: Where | None = None,
+        recall: int = RECALLED,
+        budget: int = BUDGET,
+        sampling: Sampling | None = None,
+        compose: Composition | None = None,
+        reuse: bool = True,
+    ) -> Reply:
+        """Return the model's answer, given the cube's memories.
+
+        The prompt is the system text, the stable memories, what is recalled for the last thing said
+        (at most `recall`, those not stable), then the conversation; memories take at most `budget`
+        (estimated) tokens. Stable are those that match `stable`; without it the whole cube where it
+        fits, else the kind "persona" and what has a priority, up to half of the budget.
+
+        With `compose`, every memory is a segment of its own and none is computed in place: faster
+        where memories come in ever new mixes, and near the right answer, not equal to it. `reuse`
+        False computes everything and stores nothing.
+
+        Raises InvalidInput if the conversation does not fit the model's context, NotFound for a
+        cube that the principal may not read. A segment that is damaged is made anew.
+        """
+        return self.stream(
+            messages,
+            cube,
+            system=system,
+            stable=stable,
+            recall=recall,
+            budget=budget,
+            sampling=sampling,
+            compose=compose,
+            reuse=reuse,
+        ).finished()
+
+    def stream(
+        self,
+        messages: str | Sequence[Message],
+        cube: MemCube | None = None,
+        *,
+        system: str | None = None,
+        stable: Where | None = None,
+        recall: int = RECALLED,
+        budget: int = BUDGET,
+        sampling: Sampling | None = None,
+        compose: Composition | None = None,
+        reuse: bool = True,
+    ) -> Stream:
+        """Like `chat`, as an iterable of texts; `finished()` reads the rest and returns the Reply."""
+        begin = time.perf_counter()
+        self._check_open()
+        head, turns = conversation(messages, system=system)
+        plan, asked = Plan(head=head), question(turns)
+        if cube is not None:
+            plan = briefed(
+                cube,
+                head,
+                asked,
+                stable=stable,
+                recall=recall,
+                budget=budget,
+                one_each=compose is not None,
+            )
+        request = Request(
+            begin=begin,
+            plan=plan,
+            prompt=self._encoded(plan, turns),
+            place=_place(cube) if reuse else None,
+            why_not=_why_not(cube, reuse=reuse),
+            sampling=sampling or Sampling(),
+            compose=compose if cube is not None else None,
+        )
+        return Stream(self._answerer.answered(request))
+
+    def build(
+        self,
+        cube: MemCube,
+        *,
+        system: str | None = None,
+        stable: Where | None = None,
+        budget: int = BUDGET,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Reuse:
+        """Compute and store the prefix that `chat` with these arguments will attach.
+
+        `progress(tokens done, of)` is called now and then. Interrupted, what is done is not lost.
+        """
+        begin = time.perf_counter()
+        self._check_open()
+        head, turns = conversation("?", system=system)
+        plan = briefed(cube, head, None, stable=stable, recall=0, budget=budget)
+        request = Request(begin=begin, plan=plan, prompt=self._encoded(plan, turns), place=_place(cube))
+        return self._answerer.built(request, progress)
+
+    def close(self) -> None:
+        """Release the model and the states in RAM. Closing twice is no error."""
+        self._closed = True
+        self._levels.clear()
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- one call ----------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed
+
+    def _encoded(self, plan: Plan, turns: Sequence[Turn]) -> Prompt:
+        prompt = self.engine.encode(plan.texts, turns)
+        if len(prompt.ids) >= self.engine.context:
+            raise InvalidInput(
+                f"the prompt has {len(prompt.ids):,} tokens and the model's context {self.engine.context:,}: "
+                f"say less, or give memories a smaller budget"
+            )
+        return prompt
+
+
+class LlamaCppRuntime(Runtime):
+    """The same on llama.cpp: GGUF models, without torch. Its segments are slots of the whole prefix."""
+
+    engine_name = "llama.cpp"
+
+
+def _place(cube: MemCube | None) -> Place | None:
+    if cube is None:
+        return None
+    with cube._core.reading(cube._principal, cube.id) as (_view, header):
+        return Place(derived=cube._core.derived, cube=header)
+
+
+def _why_not(cube: MemCube | None, *, reuse: bool) -> str:
+    if cube is None:
+        return "no cube to keep segments in"
+    return "" if reuse else "reuse is off"

@@ -1,0 +1,255 @@
+"""The file that a segment is stored in: safetensors with our header, memory-mapped and never believed unread.
+
+The layout is in docs/formats/kv.md. NumPy only, so that every engine can use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import mmap
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memos_core.errors import FormatError, NotFound
+from memos_core.segment import FORMAT, SegmentHeader, from_json, to_json
+
+Array = NDArray[Any]
+
+HEAD_LIMIT = 16 * 2**20  # bytes; a million tokens need less
+
+_ZEROS = "0" * 64
+_DIGEST = re.compile("[0-9a-f]{64}")
+_ALIGNMENT = 64  # bytes, of the first tensor; the larger elements come first, so that all are aligned
+_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
+_NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
+
+
+class _Tensor(NamedTuple):
+    """Where a tensor lies; `begin` counts from the file's first byte."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    begin: int
+
+
+class _Head(NamedTuple):
+    """The JSON at the beginning of a file, understood; `raw` are its bytes with the length before them."""
+
+    raw: bytes
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, _Tensor]
+
+
+def write(
+    header: SegmentHeader, tensors: Mapping[str, Array], extra: Mapping[str, str] | None = None
+) -> bytes:
+    """Return a file of these arrays; equal arguments give equal bytes.
+
+    `extra` are the form's parameters. TypeError for an array of elements that safetensors has no
+    name for; bfloat16 goes in as uint16, with a parameter that says so.
+    """
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+    table: dict[str, Any] = {
+        "__metadata__": {
+            "format": FORMAT,
+            "header": to_json(header),
+            "parameters": json.dumps(dict(extra or {}), sort_keys=True, separators=(",", ":")),
+            "sha256": _ZEROS,
+        }
+    }
+    pieces: list[memoryview] = []
+    end = 0
+    for name, array in ordered:
+        piece = _bytes_of(array)
+        begin, end = end, end + len(piece)
+        table[name] = {
+            "dtype": _dtype_name(array),
+            "shape": list(array.shape),
+            "data_offsets": [begin, end],
+        }
+        pieces.append(piece)
+    head = _framed(json.dumps(table, separators=(",", ":")).encode())
+    digits = _checksum(head, *pieces)
+    return b"".join([head.replace(f'"sha256":"{_ZEROS}"'.encode(), f'"sha256":"{digits}"'.encode()), *pieces])
+
+
+def read(path: Path, header: SegmentHeader) -> tuple[Mapping[str, Array], Mapping[str, str]]:
+    """Return the arrays and the form's parameters of a file that `write` made for this very header.
+
+    The arrays are mapped privately: what is written to them never reaches the file, and the mapping
+    goes when the last of them goes. FormatError where the file is damaged, of another header, or no
+    such file at all; NotFound where there is none.
+    """
+    mapped = _mapped(path)
+    head = _understood(mapped[: 8 + _length(mapped[:8])], len(mapped))
+    _verify(head, mapped)
+    if _header(head) != header:
+        raise FormatError(f"{path.name} is another KV segment than {header.key}: build it anew")
+    try:
+        arrays = {name: _array(mapped, tensor) for name, tensor in head.tensors.items()}
+    except ValueError as exc:
+        raise FormatError(f"{path.name} has a tensor of an impossible shape") from exc
+    return arrays, _parameters(head)
+
+
+def header_of(path: Path) -> SegmentHeader:
+    """Return the header that a file claims; only `read` tells whether its tensors are sound.
+
+    FormatError where it is no such file or cut short; NotFound where there is none.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(8)
+            raw = start + file.read(min(_length(start), size))
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise NotFound("KV segment", path.name) from exc
+    except OSError as exc:
+        raise FormatError(f"{path.name} cannot be read: {exc}") from exc
+    return _header(_understood(raw, size))
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def _bytes_of(array: Array) -> memoryview:
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return little.reshape(-1).view(np.uint8).data
+
+
+def _dtype_name(array: Array) -> str:
+    name = _NAMES.get(array.dtype.newbyteorder("<"))
+    if name is None:
+        raise TypeError(f"safetensors has no element type for {array.dtype}")
+    return name
+
+
+def _framed(head: bytes) -> bytes:
+    """Return the JSON with its length before it, filled up with spaces to the alignment."""
+    filled = head + b" " * (-(8 + len(head)) % _ALIGNMENT)
+    return len(filled).to_bytes(8, "little") + filled
+
+
+def _checksum(*pieces: bytes | memoryview) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)  # releases the GIL
+    return digest.hexdigest()
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < 8:
+                raise FormatError(f"{path.name} is no KV segment: it is shorter than 8 bytes")
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise NotFound("KV segment", path.name) from exc
+    except (OSError, ValueError) as exc:
+        raise FormatError(f"{path.name} cannot be read: {exc}") from exc
+
+
+def _length(start: bytes) -> int:
+    """Return how long the JSON says it is."""
+    length = int.from_bytes(start[:8], "little")
+    if len(start) < 8 or not 2 <= length <= HEAD_LIMIT:
+        raise FormatError("this is no KV segment: its header has an impossible length")
+    return length
+
+
+def _understood(raw: bytes, size: int) -> _Head:
+    """Return the head of a file of so many bytes; every claim that it makes about them holds."""
+    if len(raw) < 8 + _length(raw):
+        raise FormatError("this KV segment is cut short within its header")
+    try:
+        table = json.loads(raw[8:].decode())
+        metadata = table.pop("__metadata__")
+        if not all(type(value) is str for value in metadata.values()):
+            raise FormatError("this is no KV segment: its metadata is not text")
+        tensors = {str(name): _tensor(facts, len(raw)) for name, facts in table.items()}
+        _check_cover(tensors, len(raw), size)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as exc:
+        raise FormatError(f"this is no KV segment: its header does not parse ({exc})") from exc
+    if metadata.get("format") != FORMAT:
+        raise FormatError(f"this file is {metadata.get('format')!r}, not {FORMAT!r}")
+    return _Head(raw, metadata, tensors)
+
+
+def _tensor(facts: Mapping[str, Any], data: int) -> _Tensor:
+    begin, end = facts["data_offsets"]
+    shape = tuple(facts["shape"])
+    dtype = np.dtype(_DTYPES[facts["dtype"]])
+    if not all(type(number) is int and number >= 0 for number in (begin, end, *shape)):
+        raise FormatError("this KV segment has a tensor of an impossible shape")
+    if end - begin != math.prod(shape) * dtype.itemsize:
+        raise FormatError("this KV segment has a tensor whose bytes do not fit its shape")
+    return _Tensor(dtype, shape, data + begin)
+
+
+def _check_cover(tensors: Mapping[str, _Tensor], data: int, size: int) -> None:
+    """Raise FormatError unless the tensors lie side by side from the head to the file's end."""
+    end = data
+    for tensor in sorted(tensors.values(), key=lambda each: (each.begin, math.prod(each.shape))):
+        if tensor.begin != end:
+            raise FormatError("this KV segment has holes between its tensors, or they overlap")
+        end += math.prod(tensor.shape) * tensor.dtype.itemsize
+    if end != size:
+        raise FormatError(f"this KV segment should have {end} bytes and has {size}")
+
+
+def _verify(head: _Head, mapped: mmap.mmap) -> None:
+    digits = head.metadata.get("sha256", "")
+    if not _DIGEST.fullmatch(digits) or head.raw.count(digits.encode()) != 1:
+        raise FormatError("this KV segment carries no checksum")
+    with memoryview(mapped) as whole, whole[len(head.raw) :] as data:
+        found = _checksum(head.raw.replace(digits.encode(), _ZEROS.encode()), data)
+    if found != digits:
+        raise FormatError("this KV segment is damaged: its checksum does not match")
+
+
+def _header(head: _Head) -> SegmentHeader:
+    try:
+        return from_json(head.metadata["header"])
+    except (KeyError, RecursionError) as exc:
+        raise FormatError("this KV segment has no header of ours") from exc
+
+
+def _parameters(head: _Head) -> Mapping[str, str]:
+    try:
+        parameters = json.loads(head.metadata["parameters"])
+        if not all(type(value) is str for value in parameters.values()):
+            raise FormatError("this KV segment has parameters that are not text")
+    except (ValueError, KeyError, AttributeError, RecursionError) as exc:
+        raise FormatError("this KV segment has no parameters of a form") from exc
+    return dict(parameters)
+
+
+def _array(mapped: mmap.mmap, tensor: _Tensor) -> Array:
+    count = math.prod(tensor.shape)
+    if not count:
+        return np.empty(tensor.shape, tensor.dtype)
+    return np.frombuffer(mapped, tensor.dtype, count, tensor.begin).reshape(tensor.shape)

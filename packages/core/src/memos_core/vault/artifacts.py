@@ -1,0 +1,220 @@
+"""Rows of what was made from memories: which file, from which memories, and whether it may be served.
+
+A change of a memory marks what was made from it as stale in the transaction of that change. The
+file goes afterwards; a stale row is never served meanwhile, and says that the file has to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+
+from memos_core.cube import CubeHeader
+from memos_core.segment import Origin
+from memos_core.vault.schema import artifacts, lineage, memories, parts
+from memos_core.vault.statements import in_sight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """An artifact about to be recorded. Its file is in the blobs already."""
+
+    key: str
+    kind: str
+    engine: str
+    blob: str
+    size: int  # bytes
+    facts: Mapping[str, Any]
+    build_seconds: float
+    sources: Sequence[Origin]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A recorded artifact. `stale` says why it must not be served, None where it may be."""
+
+    key: str
+    cube_id: str
+    kind: str
+    engine: str
+    blob: str
+    size: int
+    facts: Mapping[str, Any]
+    build_seconds: float
+    saved_seconds: float
+    hits: int
+    created_at: datetime
+    last_used: datetime | None
+    pinned: bool
+    stale: str | None
+
+
+def record(connection: Connection, cube: CubeHeader, made: Made, *, now: datetime) -> bool:
+    """Write the row and its lineage; return whether it was written.
+
+    It is not where one of its sources is gone or has another version by now, nor where the same
+    artifact is recorded already.
+    """
+    seqs = _present(connection, cube, made.sources, now=now)
+    if seqs is None:
+        return False
+    known = connection.execute(
+        select(artifacts.c.seq, artifacts.c.stale).where(artifacts.c.key == made.key)
+    ).one_or_none()
+    if known is not None:
+        return False
+    found = connection.execute(
+        insert(artifacts)
+        .values(
+            key=made.key,
+            cube_id=cube.id,
+            kind=made.kind,
+            engine=made.engine,
+            blob=made.blob,
+            size=made.size,
+            facts=dict(made.facts),
+            build_seconds=made.build_seconds,
+            saved_seconds=0.0,
+            hits=0,
+            created_at=now,
+            pinned=False,
+        )
+        .returning(artifacts.c.seq)
+    ).scalar_one()
+    if seqs:
+        rows = [{"artifact_seq": found, "memory_seq": seq, "version": n} for seq, n in seqs.items()]
+        connection.execute(insert(lineage), rows)
+    return True
+
+
+def _present(
+    connection: Connection, cube: CubeHeader, sources: Sequence[Origin], *, now: datetime
+) -> dict[int, int] | None:
+    """Return version by sequence number of these memories, None unless all are as they were."""
+    wanted = {source.memory_id: source.version for source in sources}
+    found: dict[int, int] = {}
+    for part in parts(list(wanted)):
+        rows = connection.execute(
+            select(memories.c.seq, memories.c.id, memories.c.version, memories.c.cube_id).where(
+                memories.c.id.in_(part), in_sight(now)
+            )
+        )
+        found |= {
+            row.seq: row.version for row in rows if row.cube_id == cube.id and wanted[row.id] == row.version
+        }
+    return found if len(found) == len(wanted) else None
+
+
+def servable(connection: Connection, cube: CubeHeader, keys: Sequence[str]) -> dict[str, Artifact]:
+    """Return by key those of the artifacts of this cube that may be served."""
+    return {key: each for key, each in by_key(connection, keys).items() if each.cube_id == cube.id}
+
+
+def by_key(connection: Connection, keys: Sequence[str]) -> dict[str, Artifact]:
+    """Return by key those of the artifacts that may be served, whosever they are."""
+    found: dict[str, Artifact] = {}
+    for part in parts(keys):
+        rows = connection.execute(
+            select(artifacts).where(artifacts.c.key.in_(part), artifacts.c.stale.is_(None))
+        )
+        found |= {row.key: _artifact(row) for row in rows}
+    return found
+
+
+def outdate(connection: Connection, seqs: Collection[int], *, reason: str) -> int:
+    """Mark everything that was made from these memories as stale; return how many artifacts."""
+    marked = 0
+    for part in parts(list(seqs)):
+        made_from = select(lineage.c.artifact_seq).where(lineage.c.memory_seq.in_(part))
+        marked += _mark(connection, artifacts.c.seq.in_(made_from), reason)
+    return marked
+
+
+def outdate_cube(connection: Connection, cube: CubeHeader, *, reason: str) -> int:
+    """Mark everything that was made from a cube as stale; return how many artifacts."""
+    return _mark(connection, artifacts.c.cube_id == cube.id, reason)
+
+
+def outdate_keys(connection: Connection, keys: Collection[str], *, reason: str) -> int:
+    """Mark these artifacts as stale; return how many were not before."""
+    return sum(_mark(connection, artifacts.c.key.in_(part), reason) for part in parts(list(keys)))
+
+
+def _mark(connection: Connection, which: Any, reason: str) -> int:
+    statement = update(artifacts).where(which, artifacts.c.stale.is_(None)).values(stale=reason)
+    return connection.execute(statement).rowcount
+
+
+def stale(connection: Connection) -> list[Artifact]:
+    """Return every artifact whose file has to go."""
+    return [
+        _artifact(row) for row in connection.execute(select(artifacts).where(artifacts.c.stale.is_not(None)))
+    ]
+
+
+def remove(connection: Connection, keys: Collection[str]) -> None:
+    """Delete rows, once their files are gone."""
+    for part in parts(list(keys)):
+        connection.execute(delete(artifacts).where(artifacts.c.key.in_(part)))
+
+
+def listed(connection: Connection, *, kind: str, cube_ids: Sequence[str]) -> list[Artifact]:
+    """Return the artifacts of these cubes, stale ones too, oldest first."""
+    query = select(artifacts).where(artifacts.c.kind == kind, artifacts.c.cube_id.in_(cube_ids))
+    return [_artifact(row) for row in connection.execute(query.order_by(artifacts.c.seq))]
+
+
+def of_kind(connection: Connection, kind: str) -> list[Artifact]:
+    """Return every artifact of a tier that may be served, oldest first."""
+    query = select(artifacts).where(artifacts.c.kind == kind, artifacts.c.stale.is_(None))
+    return [_artifact(row) for row in connection.execute(query.order_by(artifacts.c.seq))]
+
+
+def sources_of(connection: Connection, key: str) -> list[Origin]:
+    """Return what an artifact was made from, by memory id, oldest memory first."""
+    rows = connection.execute(
+        select(memories.c.id, lineage.c.version)
+        .join(lineage, lineage.c.memory_seq == memories.c.seq)
+        .join(artifacts, artifacts.c.seq == lineage.c.artifact_seq)
+        .where(artifacts.c.key == key)
+        .order_by(memories.c.seq)
+    )
+    return [Origin(memory_id, version) for memory_id, version in rows]
+
+
+def blobs_in_use(connection: Connection) -> set[str]:
+    """Return the names of all files that a row knows, stale rows included."""
+    return set(connection.execute(select(artifacts.c.blob)).scalars())
+
+
+def pin(connection: Connection, key: str, *, pinned: bool) -> None:
+    """Keep an artifact from eviction, or let it go again."""
+    connection.execute(update(artifacts).where(artifacts.c.key == key).values(pinned=pinned))
+
+
+def count_uses(connection: Connection, uses: Mapping[str, tuple[int, float]], *, now: datetime) -> None:
+    """Add (times, seconds saved) to artifacts, by key; those that are gone are passed over."""
+    connection.execute(
+        update(artifacts)
+        .where(artifacts.c.key == bindparam("used"))
+        .values(
+            hits=artifacts.c.hits + bindparam("times"),
+            saved_seconds=artifacts.c.saved_seconds + bindparam("seconds"),
+            last_used=now,
+        ),
+        [{"used": key, "times": times, "seconds": seconds} for key, (times, seconds) in uses.items()],
+    )
+
+
+def size(connection: Connection, *, kind: str) -> int:
+    """Return the bytes that the files of a tier take."""
+    query = select(func.coalesce(func.sum(artifacts.c.size), 0)).where(artifacts.c.kind == kind)
+    return int(connection.execute(query).scalar_one())
+
+
+def _artifact(row: Row[Any]) -> Artifact:
+    return Artifact(**{name: getattr(row, name) for name in Artifact.__slots__})

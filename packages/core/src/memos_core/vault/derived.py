@@ -1,0 +1,164 @@
+"""What is made from memories, on disk: bytes before row, row before use, stale before gone."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from memos_core.cube import SYSTEM, CubeHeader
+from memos_core.errors import BackendError
+from memos_core.segment import Origin
+from memos_core.vault import artifacts
+from memos_core.vault.artifacts import Artifact, Made
+from memos_core.vault.blobs import Blobs
+from memos_core.vault.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+USES_HELD = 64  # uses counted in RAM before they are written down
+
+
+class Holder(Protocol):
+    """Something that holds artifacts in RAM, by key."""
+
+    def drop(self, keys: Collection[str]) -> object:
+        """Let go of these at once."""
+        ...
+
+
+class Derived:
+    """The store's artifacts. Safe from several threads.
+
+    Whoever keeps artifacts in RAM registers in `holders` and is told what has to go.
+    """
+
+    def __init__(self, catalog: Catalog, blobs: Blobs) -> None:
+        self._catalog, self._blobs = catalog, blobs
+        self.holders: WeakSet[Holder] = WeakSet()
+        self._uses: dict[str, tuple[int, float]] = {}
+        self._counting = threading.Lock()
+        self._storing = threading.Lock()  # a file without a row yet is not an orphan
+
+    def store(
+        self,
+        cube_id: str,
+        *,
+        key: str,
+        kind: str,
+        engine: str,
+        data: bytes,
+        facts: Mapping[str, Any],
+        build_seconds: float,
+        sources: Sequence[Origin],
+    ) -> bool:
+        """Keep an artifact; return whether it was kept.
+
+        It is not if a source changed while it was made, or if it is there already. Raises
+        BackendError if the disk does not take it; then nothing is left of it.
+        """
+        with self._storing:
+            blob = self._blobs.put(data)
+            made = Made(
+                key=key,
+                kind=kind,
+                engine=engine,
+                blob=blob,
+                size=len(data),
+                facts=facts,
+                build_seconds=build_seconds,
+                sources=sources,
+            )
+            kept = False
+            try:
+                with self._catalog.write(SYSTEM) as tx:
+                    kept = artifacts.record(tx.connection, tx.cube(cube_id), made, now=tx.now)
+            finally:
+                if not kept and not self._is_known(blob):
+                    self._blobs.delete(blob)
+            return kept
+
+    def _is_known(self, blob: str) -> bool:
+        with self._catalog.read() as view:
+            return blob in artifacts.blobs_in_use(view.connection)
+
+    def servable(self, cube: CubeHeader, keys: Sequence[str]) -> dict[str, Artifact]:
+        """Return by key those of the cube's artifacts that may be served."""
+        with self._catalog.read() as view:
+            return artifacts.servable(view.connection, cube, keys)
+
+    def path(self, artifact: Artifact) -> Path:
+        """Return where an artifact's file is."""
+        return self._blobs.path(artifact.blob)
+
+    def refuse(self, keys: Collection[str], *, reason: str) -> int:
+        """Never serve these again, and delete them; return how many there were."""
+        with self._catalog.connection() as connection:
+            marked = artifacts.outdate_keys(connection, keys, reason=reason)
+        self.discard()
+        return marked
+
+    def discard(self) -> int:
+        """Delete what is stale, from RAM and disk, then its rows; return how many.
+
+        What the disk does not let go of stays owed, and is never served meanwhile.
+        """
+        with self._catalog.read() as view:
+            gone = artifacts.stale(view.connection)
+        if not gone:
+            return 0
+        for holder in list(self.holders):
+            holder.drop([each.key for each in gone])
+        deleted: list[str] = []
+        for each in gone:
+            try:
+                self._blobs.delete(each.blob)
+            except OSError as exc:
+                log.warning("a stale file was not deleted yet", extra={"blob": each.blob, "cause": str(exc)})
+            else:
+                deleted.append(each.key)
+        try:
+            with self._catalog.connection() as connection:
+                artifacts.remove(connection, deleted)
+        except BackendError as exc:  # the files are gone; that the rows are not yet does no harm
+            log.warning("rows of deleted files stay for now", extra={"cause": str(exc)})
+        return len(deleted)
+
+    def sweep(self) -> None:
+        """Delete every file that no row knows, and what is stale. Nobody else may have the folder open."""
+        with self._storing:
+            with self._catalog.read() as view:
+                known = artifacts.blobs_in_use(view.connection)
+            self._blobs.sweep(known, grace=-1.0)
+        self.discard()
+
+    def used(self, key: str, *, seconds: float) -> None:
+        """Count one use of an artifact, that spared so many seconds."""
+        with self._counting:
+            times, saved = self._uses.get(key, (0, 0.0))
+            self._uses[key] = (times + 1, saved + seconds)
+            full = sum(times for times, _ in self._uses.values()) >= USES_HELD
+        if full:
+            self.write_uses()
+
+    def write_uses(self) -> None:
+        """Write the uses counted so far to the rows."""
+        with self._counting:
+            uses, self._uses = self._uses, {}
+        if not uses:
+            return
+        try:
+            with self._catalog.connection() as connection:
+                artifacts.count_uses(connection, uses, now=self._catalog.clock())
+        except BackendError as exc:  # a full disk must not make an answer fail
+            log.warning("uses of artifacts were not written down", extra={"cause": str(exc)})
+
+    def fit(self, kind: str, choose: Callable[[Sequence[Artifact]], Collection[str]]) -> int:
+        """Evict what `choose` picks among a tier's artifacts; return how many."""
+        self.write_uses()
+        with self._catalog.read() as view:
+            keys = choose(artifacts.of_kind(view.connection, kind))
+        return self.refuse(keys, reason="evicted") if keys else 0

@@ -1,0 +1,100 @@
+"""The KV tier against computing everything; then bugs are planted, and the machine has to find each.
+
+Planted: a change leaves its segments servable, an erasure leaves the files, an erasure leaves the
+RAM, a key that forgets the readers, what changed meanwhile is kept all the same, a damaged file is
+served, a memory is left out of the prompt, a state is cut short.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from memos_core.activation import plan
+from memos_core.testing import ScriptedEngine
+from memos_core.tiers.kv import container
+from memos_core.tiers.kv.levels import Levels
+from memos_core.vault import artifacts
+from memos_core.vault.blobs import Blobs
+from tests.properties.kv_machine import KVMachine
+
+pytestmark = pytest.mark.slow
+
+TestKV = KVMachine.TestCase
+TestKV.settings = settings(
+    max_examples=int(os.environ.get("STORE_EXAMPLES", "25")),
+    stateful_step_count=int(os.environ.get("STORE_STEPS", "30")),
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+ENOUGH = settings(
+    max_examples=200,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    report_multiple_bugs=False,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def erasure_leaves_the_artifacts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(artifacts, "outdate", lambda *_args, **_given: 0)
+
+
+def erasure_leaves_the_files(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Blobs, "delete", lambda *_args: True)
+
+
+def erasure_leaves_the_ram(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Levels, "drop", lambda *_args: 0)
+
+
+def the_key_forgets_the_readers(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(plan, "access_group", lambda _cube, _private: "everybody")
+
+
+def what_changed_meanwhile_is_kept(patch: pytest.MonkeyPatch) -> None:
+    present = artifacts._present
+    patch.setattr(artifacts, "_present", lambda *args, **given: present(*args, **given) or {})
+
+
+def damage_is_served(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(container, "_verify", lambda *_args: None)
+
+
+def a_memory_is_left_out(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(plan, "within", lambda memories, _budget: list(memories)[:-1])
+
+
+def a_state_is_cut_short(patch: pytest.MonkeyPatch) -> None:
+    prefill = ScriptedEngine.prefill
+    patch.setattr(ScriptedEngine, "prefill", lambda self, ids, base: prefill(self, ids[:-1], base))
+
+
+BUGS: list[Callable[[pytest.MonkeyPatch], None]] = [
+    erasure_leaves_the_artifacts,
+    erasure_leaves_the_files,
+    erasure_leaves_the_ram,
+    the_key_forgets_the_readers,
+    what_changed_meanwhile_is_kept,
+    damage_is_served,
+    a_memory_is_left_out,
+    a_state_is_cut_short,
+]
+
+
+@pytest.mark.parametrize("plant", BUGS, ids=lambda plant: plant.__name__)
+def test_the_machine_finds(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever it is that shows
+        run_state_machine_as_test(KVMachine, settings=ENOUGH)  # type: ignore[no-untyped-call]
