@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from memos_core.reply import Sampling
 from memos_core.segment import EngineIdentity, SegmentHeader
@@ -56,14 +56,17 @@ class State(Protocol):
         ...
 
 
-class Codec(Protocol):
+S = TypeVar("S", bound=State)
+
+
+class Codec(Protocol[S]):
     """Turns states of one engine into files and back; both carry the header that names them."""
 
-    def pack(self, state: State, header: SegmentHeader) -> bytes:
+    def pack(self, state: S, header: SegmentHeader) -> bytes:
         """Return the state and its header as one safetensors file (docs/formats/kv.md)."""
         ...
 
-    def unpack(self, path: Path, header: SegmentHeader) -> State:
+    def unpack(self, path: Path, header: SegmentHeader) -> S:
         """Read a file that `pack` made for this very header.
 
         FormatError where it is damaged, of another header, or no such file at all; NotFound where
@@ -72,7 +75,7 @@ class Codec(Protocol):
         ...
 
 
-class Engine(Protocol):
+class Engine(Protocol[S]):
     """A language model with its tokenizer and template. Safe to call from several threads.
 
     `base` is a chain of states that follow on from each other from 0 (of a cumulative engine the
@@ -96,7 +99,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def codec(self) -> Codec:
+    def codec(self) -> Codec[S]:
         """What writes and reads the states' files."""
         ...
 
@@ -108,14 +111,14 @@ class Engine(Protocol):
         """
         ...
 
-    def prefill(self, ids: Sequence[int], base: Sequence[State]) -> State:
+    def prefill(self, ids: Sequence[int], base: Sequence[S]) -> S:
         """Compute all of `ids` beyond `base` and return its state, ready to follow it.
 
         InvalidInput if the ids are too many for the context.
         """
         ...
 
-    def generate(self, ids: Sequence[int], base: Sequence[State], sampling: Sampling) -> Iterator[Token]:
+    def generate(self, ids: Sequence[int], base: Sequence[S], sampling: Sampling) -> Iterator[Token]:
         """Yield the answer token by token, up to `sampling.max_tokens`, the end or the context's.
 
         `base` may cover all of `ids` but the last token. `sampling.stop` is the caller's business.
@@ -129,18 +132,18 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class Composer(Protocol):
+class Composer(Protocol[S]):
     """An engine that can also put states together which were made apart from each other."""
 
     def compose(
         self,
-        head: State,
-        parts: Sequence[State],
+        head: S,
+        parts: Sequence[S],
         ids: Sequence[int],
         *,
         recompute: str = "first",
         amount: float = 16,
-    ) -> State:
+    ) -> S:
         """Return one state of everything after `head`, in the order of `parts`.
 
         Each part was made by `prefill` with `head` as its base and is moved to its new place. `ids`
@@ -150,3 +153,7 @@ class Composer(Protocol):
         not equal to it.
         """
         ...
+
+
+AnyEngine: TypeAlias = Engine[Any]
+"""An engine, whatever its states are made of."""

@@ -14,7 +14,7 @@ from memos_core.activation.conversation import conversation, question
 from memos_core.activation.plan import Plan
 from memos_core.briefing import BUDGET, RECALLED, briefed
 from memos_core.errors import Closed, InvalidInput
-from memos_core.inference import Engine, Prompt, State, Turn
+from memos_core.inference import AnyEngine, Prompt, State, Turn
 from memos_core.memcube import MemCube
 from memos_core.memory import Message, checked_within
 from memos_core.query import Where
@@ -44,7 +44,7 @@ class Runtime:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: AnyEngine,
         *,
         device_bytes: int | None = None,
         host_bytes: int = HOST_BYTES,

@@ -13,7 +13,7 @@ from memos_core.activation.plan import Plan
 from memos_core.activation.stops import Stops
 from memos_core.cube import CubeHeader
 from memos_core.errors import InvalidInput
-from memos_core.inference import Engine, Prompt, State, Token
+from memos_core.inference import AnyEngine, Prompt, State, Token
 from memos_core.reply import Reply, Reuse, Sampling
 from memos_core.tiers.kv.eviction import Entry, over_budget, spread
 from memos_core.tiers.kv.levels import Levels
@@ -77,7 +77,7 @@ class Stream(Iterator[str]):
 class Answerer:
     """Answers requests with one engine. Safe from several threads."""
 
-    def __init__(self, engine: Engine, levels: Levels[State], *, form: str, disk_bytes: int) -> None:
+    def __init__(self, engine: AnyEngine, levels: Levels[State], *, form: str, disk_bytes: int) -> None:
         self._engine, self._levels = engine, levels
         self._keeper = Keeper(engine, levels)
         self._form, self._disk_bytes = form, disk_bytes

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from memos_core.activation.keeper import Attached, Keeper, free_links, links
 from memos_core.activation.plan import Plan
 from memos_core.cube import CubeHeader
 from memos_core.errors import InvalidInput
-from memos_core.inference import Composer, Engine, Prompt, State
+from memos_core.inference import AnyEngine, Composer, Prompt, State
 from memos_core.segment import SegmentHeader
 from memos_core.vault.artifacts import Artifact
 from memos_core.vault.derived import Derived
@@ -34,7 +35,7 @@ class Composition:
 
 
 def attached(
-    engine: Engine,
+    engine: AnyEngine,
     keeper: Keeper,
     derived: Derived,
     cube: CubeHeader,
@@ -86,7 +87,7 @@ def _part(
     return found[0]
 
 
-def _composer(engine: Engine) -> Composer:
+def _composer(engine: AnyEngine) -> Composer[Any]:
     if not isinstance(engine, Composer):
         raise InvalidInput(f"{engine.identity.engine} cannot compose segments: leave `compose` out")
     return engine

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from memos_core.activation.plan import Plan
 from memos_core.cube import CubeHeader
 from memos_core.errors import BackendError, FormatError, NotFound
-from memos_core.inference import Engine, Prompt, State
+from memos_core.inference import AnyEngine, Prompt, State
 from memos_core.segment import EngineIdentity, Origin, SegmentHeader, segment_header
 from memos_core.tiers.kv.levels import Levels, Worth
 from memos_core.vault.artifacts import Artifact
@@ -106,7 +106,7 @@ def free_links(
 class Keeper:
     """Finds and makes states for one engine. Safe from several threads."""
 
-    def __init__(self, engine: Engine, levels: Levels[State]) -> None:
+    def __init__(self, engine: AnyEngine, levels: Levels[State]) -> None:
         self._engine, self._levels = engine, levels
 
     def chain(
