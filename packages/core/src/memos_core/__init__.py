@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memos_core.aio import AsyncMemCube as AsyncMemCube
     from memos_core.aio import AsyncMemOS as AsyncMemOS
+    from memos_core.aio import AsyncRecords as AsyncRecords
     from memos_core.care import Checkup as Checkup
     from memos_core.care import Finding as Finding
     from memos_core.care import Reindexed as Reindexed
@@ -49,12 +50,17 @@ if TYPE_CHECKING:
     from memos_core.query import Recall as Recall
     from memos_core.query import Where as Where
     from memos_core.query import Why as Why
+    from memos_core.record import Entry as Entry
+    from memos_core.record import Match as Match
+    from memos_core.record import Record as Record
+    from memos_core.records import Records as Records
 
 __version__ = "0.1.0"
 
 _HOME = {
     "AsyncMemCube": "aio",
     "AsyncMemOS": "aio",
+    "AsyncRecords": "aio",
     "Checkup": "care",
     "Finding": "care",
     "Reindexed": "care",
@@ -92,6 +98,10 @@ _HOME = {
     "Recall": "query",
     "Where": "query",
     "Why": "query",
+    "Entry": "record",
+    "Match": "record",
+    "Record": "record",
+    "Records": "records",
 }
 
 __all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names by construction

@@ -18,6 +18,7 @@ from memos_core.operator.recall import Recaller
 from memos_core.operator.residents import Residents
 from memos_core.protocols import Embedder, TextIndex
 from memos_core.reader.intake import Intake
+from memos_core.reader.recording import Recorder
 from memos_core.vault import keyring, outbox
 from memos_core.vault.blobs import Blobs
 from memos_core.vault.catalog import Catalog
@@ -63,6 +64,7 @@ class Core:
         self.residents = Residents(budget=resident_bytes)
         self.indexer = Indexer(self.catalog, index=self.index, model=lambda: self.embedder().identity)
         self.intake = Intake(self.catalog, embedder=self.embedder)
+        self.recorder = Recorder(self.catalog, embedder=self.embedder)
         self.recaller = Recaller(
             self.catalog,
             embedder=self.embedder,

@@ -28,6 +28,7 @@ from memos_core.memory import (
 from memos_core.operator.recall import Ask
 from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query, checked_where
 from memos_core.reader.drafts import said, statement_digest
+from memos_core.records import Records
 from memos_core.vault.draft import Draft
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class MemCube:
     @property
     def owner(self) -> str:
         return self._header.owner
+
+    @property
+    def records(self) -> Records:
+        """JSON values under keys, beside the cube's statements."""
+        return Records(self._core, self._id, self._principal)
 
     # --- write -------------------------------------------------------------------------------
 

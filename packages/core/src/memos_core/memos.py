@@ -16,6 +16,7 @@ from memos_core.errors import InvalidInput, NotFound
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_time
 from memos_core.protocols import TextIndex
+from memos_core.vault import records
 from memos_core.vault.catalog import utc_now
 
 RESIDENT_BYTES = 512 << 20
@@ -77,8 +78,8 @@ class MemOS:
 
     # --- cubes -------------------------------------------------------------------------------
 
-    def cube(self, name: str, *, owner: Principal | str | None = None) -> MemCube:
-        """Return the cube of this name; your own is created on first use.
+    def cube(self, name: str, *, owner: Principal | str | None = None, create: bool = True) -> MemCube:
+        """Return the cube of this name; your own is created on first use, unless `create` is false.
 
         Each principal has names of its own: two owners may each have a "notes", and neither learns
         of the other's. Somebody else's cube (`owner`) is NotFound unless you may see it.
@@ -90,17 +91,21 @@ class MemOS:
             header = view.find_cube(wanted.name, name)
             if header is not None and view.may_read(self.principal, header):
                 return MemCube(self._core, header, self.principal)
-        if wanted != self.principal:
+        if wanted != self.principal or not create:
             raise NotFound("cube", name)
         with self._core.catalog.write(self.principal) as tx:
             header = tx.find_cube(wanted.name, name) or tx.create_cube(name)
         return MemCube(self._core, header, self.principal)
 
-    def cubes(self) -> Sequence[MemCube]:
-        """Return the cubes that you may read, oldest first."""
+    def cubes(self, *, with_records: bool = False) -> Sequence[MemCube]:
+        """Return the cubes that you may read, oldest first; or only those that hold records."""
         self._core.check_open()
         with self._core.catalog.read() as view:
-            return [MemCube(self._core, header, self.principal) for header in view.cubes_of(self.principal)]
+            found = view.cubes_of(self.principal)
+            if with_records:
+                holding = records.cubes_with_records(view.connection, self.principal, now=view.now)
+                found = [header for header in found if header.id in holding]
+        return [MemCube(self._core, header, self.principal) for header in found]
 
     # --- care --------------------------------------------------------------------------------
 
