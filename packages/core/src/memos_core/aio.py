@@ -158,9 +158,9 @@ class AsyncMemOS:
         found = await asyncio.to_thread(self.blocking.cube, name, owner=owner, create=create)
         return AsyncMemCube(found)
 
-    async def cubes(self, *, with_records: bool = False) -> Sequence[AsyncMemCube]:
-        """Return the cubes that you may read, oldest first; or only those that hold records."""
-        found = await asyncio.to_thread(self.blocking.cubes, with_records=with_records)
+    async def cubes(self, *, prefix: str = "", with_records: bool = False) -> Sequence[AsyncMemCube]:
+        """Return the cubes that you may read, oldest first; see `MemOS.cubes`."""
+        found = await asyncio.to_thread(self.blocking.cubes, prefix=prefix, with_records=with_records)
         return [AsyncMemCube(cube) for cube in found]
 
     lag = _awaited_care(MemOS.lag)

@@ -97,14 +97,17 @@ class MemOS:
             header = tx.find_cube(wanted.name, name) or tx.create_cube(name)
         return MemCube(self._core, header, self.principal)
 
-    def cubes(self, *, with_records: bool = False) -> Sequence[MemCube]:
-        """Return the cubes that you may read, oldest first; or only those that hold records."""
+    def cubes(self, *, prefix: str = "", with_records: bool = False) -> Sequence[MemCube]:
+        """Return the cubes that you may read, oldest first.
+
+        With a `prefix`, those whose names start so; `with_records`, those that hold records.
+        """
         self._core.check_open()
+        if prefix:
+            checked_name(prefix, what="prefix")
         with self._core.catalog.read() as view:
-            found = view.cubes_of(self.principal)
-            if with_records:
-                holding = records.cubes_with_records(view.connection, self.principal, now=view.now)
-                found = [header for header in found if header.id in holding]
+            holding = records.held_at(view.now) if with_records else None
+            found = view.cubes_of(self.principal, prefix=prefix, holding=holding)
         return [MemCube(self._core, header, self.principal) for header in found]
 
     # --- care --------------------------------------------------------------------------------

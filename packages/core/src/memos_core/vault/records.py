@@ -7,9 +7,21 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from memos_core.cube import CubeHeader, Principal
+from memos_core.cube import CubeHeader
 from memos_core.record import Entry, Record
 from memos_core.vault import values
 from memos_core.vault.schema import audit, cubes, memories, microseconds, parts, records
@@ -85,12 +97,9 @@ def count(connection: Connection, cube: CubeHeader, *, now: datetime) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def cubes_with_records(connection: Connection, principal: Principal, *, now: datetime) -> set[str]:
-    """Return the ids of the principal's cubes that hold records for a reader at `now`."""
-    query = select(records.c.cube_id).join(cubes, cubes.c.id == records.c.cube_id)
-    return set(
-        connection.execute(query.where(cubes.c.owner == principal.name, alive(now)).distinct()).scalars()
-    )
+def held_at(now: datetime) -> ColumnElement[bool]:
+    """Return the condition under which a cube holds records for a reader at `now`."""
+    return exists().where(records.c.cube_id == cubes.c.id, alive(now)).correlate(cubes)
 
 
 # --- changes -------------------------------------------------------------------------------------
