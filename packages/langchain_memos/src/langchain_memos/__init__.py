@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_memos.chains import with_memories as with_memories
     from langchain_memos.middleware import MemOSMiddleware as MemOSMiddleware
     from langchain_memos.retriever import MemOSRetriever as MemOSRetriever
     from langchain_memos.store import MemOSStore as MemOSStore
@@ -23,6 +24,7 @@ _HOME = {
     "MemOSStore": "store",
     "NoUser": "whose",
     "memory_tools": "tools",
+    "with_memories": "chains",
 }
 _EXTRA_OF = {"middleware": "agents", "tools": "agents"}
 

@@ -38,17 +38,19 @@ class Whose:
         return memos.as_principal(self.user).cube(self.cube)
 
 
-def whose(runtime: SaysWho, config: Mapping[str, Any], *, cube: str = DEFAULT_CUBE) -> Whose:
+def whose(runtime: SaysWho | None, config: Mapping[str, Any], *, cube: str = DEFAULT_CUBE) -> Whose:
     """Return whose memory a run may see.
 
     The user is the one that the server authenticated, else `user_id` of the runtime's context, else
     of the config's `configurable`; `memory_cube` there names another cube than `cube`, `thread_id`
-    the session. Raises NoUser where nobody is named, InvalidInput where two users are.
+    the session. A chain has no runtime. Raises NoUser where nobody is named, InvalidInput where two
+    users are.
     """
     configurable = config.get("configurable") or {}
+    context = None if runtime is None else runtime.context
     named = [
         name
-        for name in (_server_user(runtime), _said(runtime.context, USER), configurable.get(USER))
+        for name in (_server_user(runtime), _said(context, USER), configurable.get(USER))
         if name is not None
     ]
     if not named:
@@ -59,16 +61,16 @@ def whose(runtime: SaysWho, config: Mapping[str, Any], *, cube: str = DEFAULT_CU
     users = {_name(user, USER) for user in named}
     if len(users) > 1:
         raise InvalidInput(f"the run names several users, {sorted(users)}: whose memory may it see?")
-    chosen = _said(runtime.context, CUBE) or configurable.get(CUBE) or cube
+    chosen = _said(context, CUBE) or configurable.get(CUBE) or cube
     session = configurable.get(SESSION)
     return Whose(
         user=users.pop(), cube=_name(chosen, CUBE), session=None if session is None else str(session)
     )
 
 
-def _server_user(runtime: SaysWho) -> Any:
+def _server_user(runtime: SaysWho | None) -> Any:
     """Return whom LangGraph's server authenticated; only its word cannot be forged by a client."""
-    user = getattr(runtime.server_info, "user", None)
+    user = None if runtime is None else getattr(runtime.server_info, "user", None)
     return None if user is None else getattr(user, "identity", None)
 
 
