@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from langchain_memos.whose import DEFAULT_CUBE, Whose, whose
 from memos_core import InvalidInput, MemOS, Where
@@ -36,17 +36,17 @@ def with_memories(
     nothing. A run that names no user raises NoUser.
     """
 
-    def recalled(fields: Mapping[str, Any], who: Whose) -> str:
-        asked = fields.get(question)
+    def told(fields: Mapping[str, Any], who: Whose) -> dict[str, Any]:
+        asked = fields.get(question) if isinstance(fields, Mapping) else None
         if not isinstance(asked, str):
             raise InvalidInput(f"the input needs a field {question!r} with the question as a str")
         found = who.open(memos).recall(asked, k=k, budget=budget, where=where)
-        return found.render(budget) or NOTHING
+        return {**fields, memories: found.render(budget) or NOTHING}
 
-    def recall(fields: dict[str, Any], config: RunnableConfig) -> str:
-        return recalled(fields, whose(None, config, cube=cube))
+    def recall(fields: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        return told(fields, whose(None, config, cube=cube))
 
-    async def arecall(fields: dict[str, Any], config: RunnableConfig) -> str:
-        return await asyncio.to_thread(recalled, fields, whose(None, config, cube=cube))
+    async def arecall(fields: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        return await asyncio.to_thread(told, fields, whose(None, config, cube=cube))
 
-    return RunnablePassthrough.assign(**{memories: RunnableLambda(recall, arecall, name="recall")})
+    return RunnableLambda(recall, arecall, name="with_memories")
