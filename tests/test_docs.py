@@ -20,10 +20,12 @@ from typing import Any
 
 import pytest
 
+import langchain_memos
 import memos_core
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDES = [ROOT / "README.md", ROOT / "packages" / "core" / "README.md", *sorted(ROOT.glob("docs/howto/*.md"))]
+HOWTOS = sorted(ROOT.glob("docs/howto/*.md"))
+GUIDES = [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md")), *HOWTOS]
 EXAMPLES = sorted(ROOT.glob("examples/**/*.py"))
 PAGES = sorted(
     page
@@ -116,7 +118,9 @@ def with_memos(tools: Path) -> dict[str, str]:
 
 def environment() -> dict[str, str]:
     """Return an environment with the package under test and none of our own settings."""
-    source = str(Path(memos_core.__file__).parents[1])
+    source = os.pathsep.join(
+        str(Path(str(each.__file__)).parents[1]) for each in (memos_core, langchain_memos)
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
     return kept | {"PYTHONPATH": source, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "default"}
 
@@ -181,7 +185,7 @@ def test_every_example_and_every_guide_is_listed() -> None:
         for page in (ROOT / "README.md", ROOT / "examples" / "README.md")
         for link in links(page)
     }
-    assert [path for path in [*EXAMPLES, *GUIDES[2:]] if path not in listed] == []
+    assert [path for path in [*EXAMPLES, *HOWTOS] if path not in listed] == []
 
 
 # --- names and figures are the real ones ------------------------------------------------------

@@ -9,20 +9,29 @@ from blockbuster import BlockBuster
 from memos_core import (
     AsyncMemCube,
     AsyncMemOS,
+    AsyncRecords,
     AsyncRuntime,
     AsyncStream,
+    Entry,
     InvalidInput,
     MemCube,
     MemOS,
     Message,
     NotFound,
+    Records,
     Runtime,
     Stream,
     Where,
 )
 from memos_core.testing import HashEmbedder, InMemoryIndex
 
-PAIRS = [(MemOS, AsyncMemOS), (MemCube, AsyncMemCube), (Runtime, AsyncRuntime), (Stream, AsyncStream)]
+PAIRS = [
+    (MemOS, AsyncMemOS),
+    (MemCube, AsyncMemCube),
+    (Records, AsyncRecords),
+    (Runtime, AsyncRuntime),
+    (Stream, AsyncStream),
+]
 SYNC = {"as_principal"}  # returns a handle and does nothing that could block
 
 
@@ -96,6 +105,16 @@ async def tour(memos):
         await cube.find(one.id[:30]) == one.id,
         (await cube.forget(three.id)).erased["memories"],
         await cube.count(),
+        [
+            each.key
+            for each in await cube.records.put([Entry(key="a", data={"n": 1}, texts=["salt and pepper"])])
+        ],
+        list(await cube.records.get(["a", "b"])),
+        [each.data for each in await cube.records.list()],
+        [each.record.key for each in await cube.records.recall("salt")],
+        await cube.records.renew(["a"]) + await cube.records.sweep() + await cube.records.count(),
+        [each.name for each in await memos.cubes(with_records=True)],
+        list(await cube.records.put([], drop=["a"])),
         await memos.drain() + await memos.lag() + await cube.lag() >= 0,
         (await memos.reindex()).indexed,
         (await memos.stats()).memories,
@@ -107,7 +126,8 @@ async def tour(memos):
 
 
 TOLD = [
-    ["Mira lives in Lisbon"], "Hello there", True, [1, 2], ["Hello"], True, 1, 2, True, 2, 2, True, ["notes"],
+    ["Mira lives in Lisbon"], "Hello there", True, [1, 2], ["Hello"], True, 1, 2,
+    ["a"], ["a"], [{"n": 1}], ["a"], 1, ["notes"], [], True, 2, 2, True, ["notes"],
     [], (True, "notes", "local", "AsyncMemCube('notes', owner='local')", "local"),
 ]  # fmt: skip
 

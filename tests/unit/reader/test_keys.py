@@ -18,6 +18,10 @@ def test_chunks_lose_nothing_but_blanks(text, limit):
     assert "".join("".join(chunks(text, limit=limit)).split()) == "".join(text.split())
 
 
+def test_a_form_feed_ends_a_part():
+    assert chunks("one\ftwo three\f\f four") == ["one", "two three", " four"]
+
+
 @given(texts, st.integers(2, 40))
 def test_chunks_are_pieces_of_the_text_in_order(text, limit):
     at = 0

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from memos_core.activation.composed import Composition as Composition
     from memos_core.aio import AsyncMemCube as AsyncMemCube
     from memos_core.aio import AsyncMemOS as AsyncMemOS
+    from memos_core.aio import AsyncRecords as AsyncRecords
     from memos_core.aio_runtime import AsyncRuntime as AsyncRuntime
     from memos_core.aio_runtime import AsyncStream as AsyncStream
     from memos_core.care import Checkup as Checkup
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
     from memos_core.query import Recall as Recall
     from memos_core.query import Where as Where
     from memos_core.query import Why as Why
+    from memos_core.record import Entry as Entry
+    from memos_core.record import Match as Match
+    from memos_core.record import Record as Record
+    from memos_core.records import Records as Records
     from memos_core.remote_runtime import RemoteRuntime as RemoteRuntime
     from memos_core.reply import Reply as Reply
     from memos_core.reply import Reuse as Reuse
@@ -72,6 +77,7 @@ _HOME = {
     "AsyncMemOS": "aio",
     "AsyncRuntime": "aio_runtime",
     "AsyncStream": "aio_runtime",
+    "AsyncRecords": "aio",
     "Checkup": "care",
     "Finding": "care",
     "Reindexed": "care",
@@ -118,6 +124,10 @@ _HOME = {
     "LlamaCppRuntime": "runtime",
     "Runtime": "runtime",
     "Origin": "segment",
+    "Entry": "record",
+    "Match": "record",
+    "Record": "record",
+    "Records": "records",
 }
 
 __all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names by construction

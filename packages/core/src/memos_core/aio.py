@@ -21,6 +21,7 @@ from memos_core.kv import Segment
 from memos_core.memcube import MemCube
 from memos_core.memos import LOCAL, RESIDENT_BYTES, MemOS
 from memos_core.protocols import TextIndex
+from memos_core.records import Records
 from memos_core.vault.catalog import utc_now
 
 P = ParamSpec("P")
@@ -37,6 +38,16 @@ def _awaited_verb(
     return run
 
 
+def _awaited_record(
+    verb: Callable[Concatenate[Records, P], R],
+) -> Callable[Concatenate[AsyncRecords, P], Awaitable[R]]:
+    @functools.wraps(verb)
+    async def run(self: AsyncRecords, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
+
+    return run
+
+
 def _awaited_care(
     verb: Callable[Concatenate[MemOS, P], R],
 ) -> Callable[Concatenate[AsyncMemOS, P], Awaitable[R]]:
@@ -45,6 +56,21 @@ def _awaited_care(
         return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
 
     return run
+
+
+class AsyncRecords:
+    """Values by key, awaited. `blocking` is the dictionary itself."""
+
+    def __init__(self, blocking: Records) -> None:
+        self.blocking = blocking
+
+    put = _awaited_record(Records.put)
+    get = _awaited_record(Records.get)
+    list = _awaited_record(Records.list)
+    recall = _awaited_record(Records.recall)
+    renew = _awaited_record(Records.renew)
+    sweep = _awaited_record(Records.sweep)
+    count = _awaited_record(Records.count)
 
 
 class AsyncMemCube:
@@ -67,6 +93,11 @@ class AsyncMemCube:
     @property
     def owner(self) -> str:
         return self.blocking.owner
+
+    @property
+    def records(self) -> AsyncRecords:
+        """JSON values under keys; see `MemCube.records`."""
+        return AsyncRecords(self.blocking.records)
 
     remember = _awaited_verb(MemCube.remember)
     ingest = _awaited_verb(MemCube.ingest)
@@ -121,13 +152,17 @@ class AsyncMemOS:
         """Return the same open store as somebody else sees it."""
         return AsyncMemOS(self.blocking.as_principal(principal))
 
-    async def cube(self, name: str, *, owner: Principal | str | None = None) -> AsyncMemCube:
+    async def cube(
+        self, name: str, *, owner: Principal | str | None = None, create: bool = True
+    ) -> AsyncMemCube:
         """Return the cube of this name; see `MemOS.cube`."""
-        return AsyncMemCube(await asyncio.to_thread(self.blocking.cube, name, owner=owner))
+        found = await asyncio.to_thread(self.blocking.cube, name, owner=owner, create=create)
+        return AsyncMemCube(found)
 
-    async def cubes(self) -> Sequence[AsyncMemCube]:
-        """Return the cubes that you may read, oldest first."""
-        return [AsyncMemCube(cube) for cube in await asyncio.to_thread(self.blocking.cubes)]
+    async def cubes(self, *, prefix: str = "", with_records: bool = False) -> Sequence[AsyncMemCube]:
+        """Return the cubes that you may read, oldest first; see `MemOS.cubes`."""
+        found = await asyncio.to_thread(self.blocking.cubes, prefix=prefix, with_records=with_records)
+        return [AsyncMemCube(cube) for cube in found]
 
     async def segments(self, cube: AsyncMemCube | None = None) -> Sequence[Segment]:
         """Return the stored KV segments of a cube, or of all; see `MemOS.segments`."""

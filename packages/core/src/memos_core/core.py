@@ -18,12 +18,14 @@ from memos_core.operator.recall import Recaller
 from memos_core.operator.residents import Residents
 from memos_core.protocols import Embedder, TextIndex
 from memos_core.reader.intake import Intake
+from memos_core.reader.recording import Recorder
 from memos_core.vault import keyring, outbox
 from memos_core.vault.blobs import Blobs
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.derived import Derived
 from memos_core.vault.lock import FolderLock
 from memos_core.vault.settings import EmbedderRecord
+from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
 
 CATALOG, INDEX, BLOBS = "catalog.db", "milvus.db", "blobs"
@@ -65,6 +67,7 @@ class Core:
         self.residents = Residents(budget=resident_bytes)
         self.indexer = Indexer(self.catalog, index=self.index, model=lambda: self.embedder().identity)
         self.intake = Intake(self.catalog, embedder=self.embedder)
+        self.recorder = Recorder(self.catalog, embedder=self.embedder)
         self.recaller = Recaller(
             self.catalog,
             embedder=self.embedder,
@@ -106,6 +109,15 @@ class Core:
         self.check_open()
         with self.catalog.read() as view:
             yield view, view.enter(cube_id, principal, Right.READ)
+
+    @contextmanager
+    def erasing(self, principal: Principal) -> Generator[Tx]:
+        """Open a transaction that may erase; after it, what was made from the erased goes as well."""
+        self.check_open()
+        with self.indexer.writing():
+            with self.catalog.write(principal) as tx:
+                yield tx
+            self.derived.discard()
 
     # --- what is opened when it is needed ----------------------------------------------------
 

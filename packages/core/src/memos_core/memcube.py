@@ -28,6 +28,7 @@ from memos_core.memory import (
 from memos_core.operator.recall import Ask
 from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query, checked_where
 from memos_core.reader.drafts import said, statement_digest
+from memos_core.records import Records
 from memos_core.vault.draft import Draft
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class MemCube:
     @property
     def owner(self) -> str:
         return self._header.owner
+
+    @property
+    def records(self) -> Records:
+        """JSON values under keys, beside the cube's statements."""
+        return Records(self._core, self._id, self._principal)
 
     # --- write -------------------------------------------------------------------------------
 
@@ -144,13 +150,9 @@ class MemCube:
 
     def forget(self, memory_id: str) -> Erasure:
         """Erase a memory with its versions, sources and keys; return the receipt."""
-        self._core.check_open()
         memory_id = checked_id(memory_id)
-        with self._core.indexer.writing():
-            with self._core.catalog.write(self._principal) as tx:
-                erasure = tx.erase(tx.open(self._id), memory_id)
-            self._core.derived.discard()
-        return erasure
+        with self._core.erasing(self._principal) as tx:
+            return tx.erase(tx.open(self._id), memory_id)
 
     def link(self, source: str, relation: Relation | str, target: str) -> Link:
         """Write the edge `source` RELATION `target` between two memories; return it.

@@ -18,6 +18,7 @@ from memos_core.kv import Segment, Verified
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_time
 from memos_core.protocols import TextIndex
+from memos_core.vault import records
 from memos_core.vault.catalog import utc_now
 
 RESIDENT_BYTES = 512 << 20
@@ -79,8 +80,8 @@ class MemOS:
 
     # --- cubes -------------------------------------------------------------------------------
 
-    def cube(self, name: str, *, owner: Principal | str | None = None) -> MemCube:
-        """Return the cube of this name; your own is created on first use.
+    def cube(self, name: str, *, owner: Principal | str | None = None, create: bool = True) -> MemCube:
+        """Return the cube of this name; your own is created on first use, unless `create` is false.
 
         Each principal has names of its own: two owners may each have a "notes", and neither learns
         of the other's. Somebody else's cube (`owner`) is NotFound unless you may see it.
@@ -92,17 +93,24 @@ class MemOS:
             header = view.find_cube(wanted.name, name)
             if header is not None and view.may_read(self.principal, header):
                 return MemCube(self._core, header, self.principal)
-        if wanted != self.principal:
+        if wanted != self.principal or not create:
             raise NotFound("cube", name)
         with self._core.catalog.write(self.principal) as tx:
             header = tx.find_cube(wanted.name, name) or tx.create_cube(name)
         return MemCube(self._core, header, self.principal)
 
-    def cubes(self) -> Sequence[MemCube]:
-        """Return the cubes that you may read, oldest first."""
+    def cubes(self, *, prefix: str = "", with_records: bool = False) -> Sequence[MemCube]:
+        """Return the cubes that you may read, oldest first.
+
+        With a `prefix`, those whose names start so; `with_records`, those that hold records.
+        """
         self._core.check_open()
+        if prefix:
+            checked_name(prefix, what="prefix")
         with self._core.catalog.read() as view:
-            return [MemCube(self._core, header, self.principal) for header in view.cubes_of(self.principal)]
+            holding = records.held_at(view.now) if with_records else None
+            found = view.cubes_of(self.principal, prefix=prefix, holding=holding)
+        return [MemCube(self._core, header, self.principal) for header in found]
 
     # --- care --------------------------------------------------------------------------------
 

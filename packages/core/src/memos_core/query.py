@@ -86,12 +86,15 @@ class Why:
 class Hit:
     """One memory that was found. `score` lies in 0 to 1; higher is better; it compares within one recall.
 
+    `likeness` is the cosine of the query with the memory's best key, -1 to 1, which compares between
+    recalls and cubes; None where the query was not compared with it: a context, a linked successor.
     `context` is true for a neighbouring turn that was packed along to make a hit readable.
     """
 
     memory: Memory
     score: float
     why: Why
+    likeness: float | None = None
     context: bool = False
 
 

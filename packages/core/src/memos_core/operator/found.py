@@ -29,6 +29,7 @@ class Found:
     place: int
     score: float
     why: Why
+    likeness: float | None = None
     newer: tuple[str, ...] = ()  # ids of what supersedes it
     context: bool = False
 
@@ -40,11 +41,18 @@ class Found:
             place=place,
             score=float(ranking.scores[place]),
             why=ranking.why(place),
+            likeness=min(max(float(ranking.likeness[place]), -1.0), 1.0),
         )
 
     @property
     def hit(self) -> Hit:
-        return Hit(memory=self.memory, score=self.score, why=self.why, context=self.context)
+        return Hit(
+            memory=self.memory,
+            score=self.score,
+            why=self.why,
+            likeness=self.likeness,
+            context=self.context,
+        )
 
 
 def succeeded(
@@ -69,7 +77,8 @@ def succeeded(
             placed.append(replace(known[memory_id], score=max(known[memory_id].score, floor)))
         elif below and (seq := seqs.get(memory_id, NONE)) in memories:
             newer = tuple(newer_of.get(memory_id, ()))
-            placed.append(replace(below, memory=memories[seq], seq=seq, place=NONE, newer=newer))
+            successor = replace(below, memory=memories[seq], seq=seq, place=NONE, newer=newer)
+            placed.append(replace(successor, likeness=None))
     return placed[::-1]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -66,6 +66,7 @@ class Ranking:
     scores: Floats  # (n,)
     matrix: Floats  # (n, F)
     weights: Weights
+    likeness: Floats = field(default_factory=lambda: np.zeros(0, np.float32))  # (n,) cosines, unscaled
 
     def best(self, count: int, *, among: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
         """Return the places of the `count` best, best first; ties go to the earlier memory."""
@@ -95,10 +96,11 @@ def rank(
 ) -> Ranking:
     """Score every memory of `keys` for the query. `now` is what "last week" is counted from."""
     chosen = weights or fitted_weights()
-    matrix = features(keys.arrays, _asked(keys, query, vector, now))
+    asked = _asked(keys, query, vector, now)
+    matrix = features(keys.arrays, asked)
     negative = float(chosen.values[chosen.values < 0].sum())
     scores = (matrix @ chosen.values - negative) / max(chosen.span, 1e-9)
-    return Ranking(keys.arrays.traits.seqs, scores.astype(np.float32), matrix, chosen)
+    return Ranking(keys.arrays.traits.seqs, scores.astype(np.float32), matrix, chosen, asked.cosine)
 
 
 def _asked(keys: Resident, query: str, vector: Vectors, now: datetime) -> Query:

@@ -52,6 +52,11 @@ def statement_digest(text: str, *, kind: str, at: datetime | None) -> str:
     return _digest("stated", kind, _instant(at), " ".join(text.split()))
 
 
+def record_digest(key: str) -> str:
+    """Return what no two records of a cube share: its key."""
+    return _digest("record", key)
+
+
 def _instant(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat()
 

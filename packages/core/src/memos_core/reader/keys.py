@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memos_core.protocols import Embedder, checked_vectors
+from memos_core.record import PASSAGE
 from memos_core.tiers.text.lexical import terms
 from memos_core.tiers.text.speech import ROLES
 from memos_core.vault.draft import Draft, Keys
@@ -50,14 +51,18 @@ def key_texts(draft: Draft) -> list[str]:
 
 
 def chunks(text: str, *, limit: int = CHUNK) -> list[str]:
-    """Split a text at its best breaks into parts of at most `limit` characters; none is lost."""
+    """Split a text at its best breaks into parts of at most `limit` characters; none is lost.
+
+    A form feed, which ends a page, ends a part.
+    """
     found: list[str] = []
-    rest = text
-    while len(rest) > limit:
-        cut = _cut(rest, limit)
-        found.append(rest[:cut])
-        rest = rest[cut:]
-    found.append(rest)
+    for passage in text.split(PASSAGE):
+        rest = passage
+        while len(rest) > limit:
+            cut = _cut(rest, limit)
+            found.append(rest[:cut])
+            rest = rest[cut:]
+        found.append(rest)
     return [part for part in found if part.strip()] or [text]
 
 

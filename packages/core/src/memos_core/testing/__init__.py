@@ -5,15 +5,18 @@ A back end subclasses the kit of its seam and gives one fixture. Needs pytest an
 """
 
 from memos_core.testing.embedder import EmbedderConformance, HashEmbedder, SemanticEmbedderConformance
+from memos_core.testing.engine import EngineConformance, SampledEngineConformance
 from memos_core.testing.memory_index import InMemoryIndex
 from memos_core.testing.scripted_engine import ScriptedEngine
 from memos_core.testing.text_index import PersistentTextIndexConformance, TextIndexConformance
 
 __all__ = [
     "EmbedderConformance",
+    "EngineConformance",
     "HashEmbedder",
     "InMemoryIndex",
     "PersistentTextIndexConformance",
+    "SampledEngineConformance",
     "ScriptedEngine",
     "SemanticEmbedderConformance",
     "TextIndexConformance",

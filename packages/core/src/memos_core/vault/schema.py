@@ -175,6 +175,22 @@ sources = Table(
     Index(None, "cube_id", "digest"),
 )
 
+records = Table(
+    "records",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=True),
+    Column("cube_id", ForeignKey("cubes.id", ondelete="CASCADE"), nullable=False),
+    Column("key", String, nullable=False),
+    Column("data", Text, nullable=False),  # a JSON object
+    Column("memory_seq", ForeignKey("memories.seq", ondelete="CASCADE"), index=True),  # what it is found by
+    Column("ttl", BigInteger),  # microseconds after the last renewal
+    Column("expires_at", UtcTime),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    UniqueConstraint("cube_id", "key"),
+    Index(None, "cube_id", "updated_at"),
+)
+
 edges = Table(
     "edges",
     metadata,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
 
 from memos_core.cube import CubeHeader, Principal
 from memos_core.errors import Conflict, IllegalTransition, InvalidInput
@@ -24,6 +24,7 @@ from memos_core.vault.schema import (
     lexical,
     memories,
     outbox,
+    records,
     sources,
     store,
     tags,
@@ -130,8 +131,14 @@ class Tx(View):
 
     def erase(self, cube: CubeHeader, memory_id: str) -> Erasure:
         """Delete every row of a memory but the audit lines, which name its id only."""
-        row = self.memory_row(cube, memory_id)
+        return self.erase_row(cube, self.memory_row(cube, memory_id))
+
+    def erase_row(self, cube: CubeHeader, row: Row[Any]) -> Erasure:
+        """Delete a memory by its row, be it in sight or not."""
+        memory_id = row.id
         erased = {"artifacts": artifacts.outdate(self.connection, [row.seq], reason="erased")}
+        if kept := self.connection.execute(delete(records).where(records.c.memory_seq == row.seq)).rowcount:
+            erased["records"] = kept
         for name, table, condition in (
             ("links", edges, (edges.c.source == memory_id) | (edges.c.target == memory_id)),
             ("sources", sources, sources.c.memory_seq == row.seq),

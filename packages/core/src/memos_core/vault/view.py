@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, func, select, text
+from sqlalchemy import ColumnElement, Connection, Row, func, select, text
 
 from memos_core import governance
 from memos_core.cube import CubeHeader, Principal
@@ -27,6 +27,9 @@ from memos_core.vault.schema import (
     versions,
 )
 from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, EmbedderRecord
+
+LAST_CHARACTER = "\U0010ffff"
+"""What no name goes beyond: names that start so lie between `start` and `start + LAST_CHARACTER`."""
 
 
 class Known(NamedTuple):
@@ -65,10 +68,16 @@ class View:
         governance.check(principal, cube, right)
         return cube
 
-    def cubes_of(self, principal: Principal) -> list[CubeHeader]:
-        rows = self.connection.execute(
-            select(cubes).where(cubes.c.owner == principal.name).order_by(cubes.c.created_at, cubes.c.id)
-        )
+    def cubes_of(
+        self, principal: Principal, *, prefix: str = "", holding: ColumnElement[bool] | None = None
+    ) -> list[CubeHeader]:
+        """Return the principal's cubes whose names start so and that meet a condition, oldest first."""
+        query = select(cubes).where(cubes.c.owner == principal.name)
+        if prefix:
+            query = query.where(cubes.c.name >= prefix, cubes.c.name < prefix + LAST_CHARACTER)
+        if holding is not None:
+            query = query.where(holding)
+        rows = self.connection.execute(query.order_by(cubes.c.created_at, cubes.c.id))
         return [to_cube(row) for row in rows]
 
     def may_read(self, principal: Principal, cube: CubeHeader) -> bool:

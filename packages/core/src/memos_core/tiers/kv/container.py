@@ -98,7 +98,8 @@ def read(path: Path, header: SegmentHeader) -> tuple[Mapping[str, Array], Mappin
     """Return the arrays and the form's parameters of a file that `write` made for this very header.
 
     The arrays are mapped privately: what is written to them never reaches the file, and the mapping
-    goes when the last of them goes. FormatError where the file is damaged, of another header, or no
+    goes when the last of them goes. Until then the file may be removed, but not cut or written to:
+    stored files never are. FormatError where the file is damaged, of another header, or no
     such file at all; NotFound where there is none.
     """
     mapped = _mapped(path)

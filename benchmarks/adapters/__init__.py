@@ -1,0 +1,1 @@
+"""What an adapter adds to the verbs of the core."""

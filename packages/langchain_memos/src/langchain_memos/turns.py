@@ -1,0 +1,60 @@
+"""Chat messages as what was said: which of them a run added, and how the core keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
+
+from memos_core import Message
+
+
+def words_of(message: BaseMessage) -> str:
+    """Return the text of a message, without what it shows or calls."""
+    return str(message.text)
+
+
+def last_question(messages: Sequence[BaseMessage]) -> str | None:
+    """Return what the human said last, or None."""
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage) and words_of(message).strip() and not _made_up(message):
+            return words_of(message)
+    return None
+
+
+def last_exchange(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Return the messages from the last human's turn on: what one run added to a conversation."""
+    start = len(messages)
+    asked = False
+    for place in range(len(messages) - 1, -1, -1):
+        human = isinstance(messages[place], HumanMessage)
+        if asked and not human:
+            break
+        asked = asked or human
+        start = place
+    return list(messages[start:]) if asked else []
+
+
+def said(messages: Iterable[BaseMessage], *, user: str, at: datetime) -> list[Message]:
+    """Return the words of human and model as the core keeps them, verbatim, under the messages' own ids."""
+    kept: list[Message] = []
+    for message in messages:
+        words = words_of(message)
+        if not words.strip() or _made_up(message):
+            continue
+        match message:
+            case HumanMessage():
+                kept.append(Message(message.name or user, words, at=at, role="user", id=message.id))
+            case AIMessage():
+                kept.append(
+                    Message(message.name or "assistant", words, at=at, role="assistant", id=message.id)
+                )
+            case _:
+                continue  # tools and systems do not converse
+    return kept
+
+
+def _made_up(message: BaseMessage) -> bool:
+    """Return whether nobody said this: a summary that stands in for what was said."""
+    return message.additional_kwargs.get("lc_source") == "summarization"
