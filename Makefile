@@ -20,7 +20,7 @@ TORCH_ARGS ?=
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help demo test check static format coverage bench-retrieval bench-latency docs clean
+.PHONY: help demo test check static format coverage bench-retrieval bench-latency bench-kv docs clean
 
 help:
 	@echo "make demo              remember and recall a story (installs the base package, no torch)"
@@ -30,6 +30,7 @@ help:
 	@echo "make coverage          the whole suite with a coverage report"
 	@echo "make bench-retrieval   how well it finds; ARGS=... is passed on"
 	@echo "make bench-latency     how fast it is; ARGS=... is passed on"
+	@echo "make bench-kv          what stored attention states save and cost; ARGS=... goes to the first, ttft"
 	@echo "make docs              rebuild the generated pages and run every example in the docs"
 	@echo "make clean             remove .venv, caches and builds"
 	@echo
@@ -97,6 +98,15 @@ coverage: $(VENV)/dev.stamp
 
 bench-retrieval bench-latency: bench-%: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
+
+# Minutes each, one after the other: they would spoil each other's figures. benchmarks.kv.gpu wants a GPU and is not here.
+bench-kv: export HF_HUB_OFFLINE = 1
+bench-kv: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.kv.ttft $(ARGS)
+	@$(BIN)/python -m benchmarks.kv.distance
+	@$(BIN)/python -m benchmarks.kv.eviction
+	@$(BIN)/python -m benchmarks.kv.llamacpp
+	@$(BIN)/python -m benchmarks.kv.remote_order
 
 docs: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.report

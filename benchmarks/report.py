@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kv import distance_table, eviction_table, remote_table, ttft_table
 from benchmarks.latency.table import markdown, rendered
 
 ROOT = Path(__file__).parents[1]
@@ -152,6 +153,20 @@ _Section = tuple[str, str, Callable[[Record], str]]
 _SECTIONS: dict[str, _Section] = {
     "retrieval": ("What recall finds", "python -m benchmarks.retrieval", _retrieval),
     "latency": ("How long it takes", "python -m benchmarks.latency", _latency),
+    "kv_ttft": ("The first token after a stored prefix", "python -m benchmarks.kv.ttft", ttft_table.rendered),
+    "kv_gpu": ("The same on a GPU", "python -m benchmarks.kv.gpu", ttft_table.rendered_gpu),
+    "kv_distance": (
+        "How far from a full prefill",
+        "python -m benchmarks.kv.distance",
+        distance_table.rendered,
+    ),
+    "kv_eviction": ("What leaves first", "python -m benchmarks.kv.eviction", eviction_table.rendered),
+    "kv_llamacpp": ("A restored slot on llama.cpp", "python -m benchmarks.kv.llamacpp", _plain),
+    "kv_remote_order": (
+        "The order of memories on a server",
+        "python -m benchmarks.kv.remote_order",
+        remote_table.rendered,
+    ),
     "state_machine": (
         "Operations without a violation",
         "python -m benchmarks.robustness.state_machine",

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from memos_core.reply import Sampling as Sampling
     from memos_core.runtime import LlamaCppRuntime as LlamaCppRuntime
     from memos_core.runtime import Runtime as Runtime
+    from memos_core.segment import EngineIdentity as EngineIdentity
     from memos_core.segment import Origin as Origin
 
 __version__ = "0.1.0"
@@ -123,6 +124,7 @@ _HOME = {
     "Sampling": "reply",
     "LlamaCppRuntime": "runtime",
     "Runtime": "runtime",
+    "EngineIdentity": "segment",
     "Origin": "segment",
     "Entry": "record",
     "Match": "record",

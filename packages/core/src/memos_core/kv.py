@@ -11,7 +11,7 @@ from memos_core.core import Core
 from memos_core.cube import CubeHeader, Principal
 from memos_core.errors import FormatError, InvalidInput, NotFound
 from memos_core.governance import Right
-from memos_core.segment import Origin
+from memos_core.segment import EngineIdentity, Origin
 from memos_core.vault import artifacts
 from memos_core.vault.artifacts import Artifact
 from memos_core.vault.view import View
@@ -21,15 +21,14 @@ from memos_core.vault.view import View
 class Segment:
     """A stored attention state. Sizes are in bytes, times in seconds.
 
-    `engine` is the digest of everything about the model that it depends on. `start` is the position
-    of its first token. `stale` says why it is no longer served, None where it is.
+    `identity` is everything about the model that it depends on. `start` is the position of its first
+    token. `stale` says why it is no longer served, None where it is.
     """
 
     key: str
     cube: str  # the cube's id
     cube_name: str
-    model: str  # the kind of engine
-    engine: str
+    identity: EngineIdentity
     kind: str  # "chain" or "free"
     form: str
     start: int
@@ -120,8 +119,7 @@ def _segment(artifact: Artifact, cube: CubeHeader, sources: Sequence[Origin]) ->
         key=artifact.key,
         cube=cube.id,
         cube_name=cube.name,
-        model=facts["model"],
-        engine=artifact.engine,
+        identity=EngineIdentity(**facts["identity"]),
         kind=facts["kind"],
         form=facts["form"],
         start=facts["start"],

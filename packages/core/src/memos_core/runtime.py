@@ -71,7 +71,7 @@ class Runtime:
         """Open a model: the bundled small one, a path, or a hub id where a hub can be reached.
 
         `form` says how segments are stored: "exact", or at some loss (docs/howto/kv.md) "bfloat16",
-        "int8", "sparse". `options` are the engine's own (for transformers: dtype, device,
+        "int8", "sparse-50". `options` are the engine's own (for transformers: dtype, device,
         attention, progress). InvalidInput for a model that cannot be served exactly.
         """
         engine = engines.opened(cls.engine_name, model, form=form, **options)

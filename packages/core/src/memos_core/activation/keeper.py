@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from memos_core.activation.plan import Plan
 from memos_core.cube import CubeHeader
@@ -166,7 +166,7 @@ class Keeper:
         if held is not None:
             return held
         try:
-            state = self._engine.codec.unpack(derived.path(artifact), header)
+            state = self._levels.raised(self._engine.codec.unpack(derived.path(artifact), header))
         except (FormatError, NotFound) as exc:
             log.warning("a KV segment is damaged and will be made anew", extra={"cause": str(exc)})
             derived.refuse([header.key], reason="damaged")
@@ -219,7 +219,7 @@ class Keeper:
                 "tokens": len(header.ids),
                 "kind": header.kind,
                 "form": header.form,
-                "model": header.identity.engine,
+                "identity": asdict(header.identity),
             },
             build_seconds=made.seconds,
             sources=header.sources,

@@ -151,6 +151,10 @@ class Levels(Generic[S]):
             self._place(slot, placed, DEVICE if on_device else HOST)
         self._settle()
 
+    def raised(self, state: S) -> S:
+        """Return a state that was read into the host as it has to be on the device."""
+        return self._to_device(state)
+
     def pin(self, keys: Iterable[str]) -> None:
         """Keep these on the level that they are on, or get to, whatever the budgets say."""
         with self._lock:
