@@ -173,6 +173,11 @@ _SECTIONS: dict[str, _Section] = {
         _plain,
     ),
     "sigkill": ("Kills without a loss", "python -m benchmarks.robustness.sigkill", _plain),
+    "adapters_langchain": (
+        "What the LangChain adapter adds",
+        "python -m benchmarks.adapters.langchain",
+        _plain,
+    ),
     "weights_on_disk": ("What each install weighs", "python -m benchmarks.weights_on_disk", _plain),
 }
 

@@ -10,11 +10,9 @@ from typing import Any
 from langchain.agents.middleware.types import (
     AgentMiddleware,
     AgentState,
-    ContextT,
     ModelCallResult,
     ModelRequest,
     ModelResponse,
-    ResponseT,
 )
 from langchain_core.messages import AnyMessage, SystemMessage
 from langgraph.config import get_config
@@ -35,7 +33,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class MemOSMiddleware(AgentMiddleware[AgentState[ResponseT], ContextT, ResponseT]):
+class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
     """Gives an agent the memories of the user it runs for, and keeps what was said.
 
     ::
@@ -87,24 +85,24 @@ class MemOSMiddleware(AgentMiddleware[AgentState[ResponseT], ContextT, ResponseT
 
     def wrap_model_call(
         self,
-        request: ModelRequest[ContextT],
-        handler: Callable[[ModelRequest[ContextT]], ModelResponse[ResponseT]],
-    ) -> ModelCallResult[ResponseT]:
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
+    ) -> ModelCallResult[Any]:
         """Call the model with what the user's memory says to the question."""
         who = whose(request.runtime, get_config(), cube=self.cube)
         return handler(self._reminded(request, who, self._recalled(request, who)))
 
     async def awrap_model_call(
         self,
-        request: ModelRequest[ContextT],
-        handler: Callable[[ModelRequest[ContextT]], Awaitable[ModelResponse[ResponseT]]],
-    ) -> ModelCallResult[ResponseT]:
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelCallResult[Any]:
         """Call the model with what the user's memory says to the question; recall runs in a thread."""
         who = whose(request.runtime, get_config(), cube=self.cube)
         found = await asyncio.to_thread(self._recalled, request, who)
         return await handler(self._reminded(request, who, found))
 
-    def _recalled(self, request: ModelRequest[ContextT], who: Whose) -> Recall:
+    def _recalled(self, request: ModelRequest[Any], who: Whose) -> Recall:
         """Return the best memories that do not stand in the prompt already."""
         question = last_question(request.messages)
         if question is None:
@@ -114,7 +112,7 @@ class MemOSMiddleware(AgentMiddleware[AgentState[ResponseT], ContextT, ResponseT
         fresh = [hit for hit in found if hit.memory.session != who.session or hit.memory.text not in in_view]
         return Recall(question, tuple(fresh[: self.k]))
 
-    def _reminded(self, request: ModelRequest[ContextT], who: Whose, found: Recall) -> ModelRequest[ContextT]:
+    def _reminded(self, request: ModelRequest[Any], who: Whose, found: Recall) -> ModelRequest[Any]:
         notes = found.render(self.budget)
         if not notes:
             return request
@@ -127,12 +125,12 @@ class MemOSMiddleware(AgentMiddleware[AgentState[ResponseT], ContextT, ResponseT
 
     # --- after the run -----------------------------------------------------------------------
 
-    def after_agent(self, state: AgentState[ResponseT], runtime: Runtime[ContextT]) -> None:
+    def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
         """Keep the exchange that this run added to the conversation."""
         who = whose(runtime, get_config(), cube=self.cube)
         self._told(runtime, who, self._kept(state["messages"], who))
 
-    async def aafter_agent(self, state: AgentState[ResponseT], runtime: Runtime[ContextT]) -> None:
+    async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
         """Keep the exchange that this run added to the conversation, in a thread."""
         who = whose(runtime, get_config(), cube=self.cube)
         self._told(runtime, who, await asyncio.to_thread(self._kept, state["messages"], who))
@@ -143,7 +141,7 @@ class MemOSMiddleware(AgentMiddleware[AgentState[ResponseT], ContextT, ResponseT
         turns = said(last_exchange(messages), user=who.user, at=self.clock())
         return who.open(self.memos).ingest(turns, session=who.session) if turns else []
 
-    def _told(self, runtime: Runtime[ContextT], who: Whose, kept: Sequence[Memory]) -> None:
+    def _told(self, runtime: Runtime[Any], who: Whose, kept: Sequence[Memory]) -> None:
         if kept:
             _tell(runtime, "remembered", who, [_named(memory) for memory in kept])
 
@@ -164,7 +162,7 @@ def _named(memory: Memory) -> dict[str, Any]:
     return {"id": memory.id, "version": memory.version}
 
 
-def _tell(runtime: Runtime[ContextT], event: str, who: Whose, memories: Sequence[Mapping[str, Any]]) -> None:
+def _tell(runtime: Runtime[Any], event: str, who: Whose, memories: Sequence[Mapping[str, Any]]) -> None:
     runtime.stream_writer(
         {"type": f"memos.{event}", "user": who.user, "cube": who.cube, "memories": list(memories)}
     )

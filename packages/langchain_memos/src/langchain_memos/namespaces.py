@@ -18,11 +18,13 @@ Namespace = tuple[str, ...]
 def cube_name(namespace: Sequence[str]) -> str:
     """Return the name of the namespace's cube.
 
-    Raises InvalidNamespaceError where there can be no such cube: no label, a blank one alone, too long.
+    Raises InvalidNamespaceError where there can be no such cube: no label, a blank one alone, NUL, too long.
     """
     name = ".".join(namespace)
     if not name.strip():
         raise InvalidNamespaceError(f"the namespace {tuple(namespace)!r} is empty: give it a label")
+    if "\0" in name:  # the oldest host that we support lets it through
+        raise InvalidNamespaceError(f"the namespace {tuple(namespace)!r} holds a NUL: leave it out")
     try:
         length = len(name.encode("utf-8"))
     except UnicodeEncodeError as exc:
