@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from memos_core.care import Finding as Finding
     from memos_core.care import Reindexed as Reindexed
     from memos_core.care import Stats as Stats
+    from memos_core.care import Upkeep as Upkeep
     from memos_core.cube import CubeHeader as CubeHeader
     from memos_core.cube import Principal as Principal
     from memos_core.errors import BackendError as BackendError
@@ -59,6 +60,7 @@ _HOME = {
     "Finding": "care",
     "Reindexed": "care",
     "Stats": "care",
+    "Upkeep": "care",
     "CubeHeader": "cube",
     "Principal": "cube",
     "BackendError": "errors",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
-from memos_core.core import BLOBS, CATALOG, INDEX, SYSTEM, Core
+from memos_core.core import BLOBS, CATALOG, INDEX, Core
+from memos_core.cube import SYSTEM
 from memos_core.embed import EmbedderSpec, open_embedder
 from memos_core.errors import BackendError
 from memos_core.protocols import Embedder
 from memos_core.reader.keys import keys_of
-from memos_core.vault import keyring
+from memos_core.vault import keyring, tx_life
+from memos_core.vault.tx import Tx
 
 EMBED_BATCH = 256
 
@@ -63,6 +66,14 @@ class Reindexed:
     embedded: int  # memories that got new vectors
     indexed: int  # memories that the index was told
     embedder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """What upkeep did: memories whose words were erased, and memories that were put away."""
+
+    expired: int
+    archived: int
 
 
 def measured(core: Core) -> Stats:
@@ -119,7 +130,7 @@ def _blobs(core: Core) -> Finding:
 
 def _index(core: Core) -> Finding:
     with core.catalog.read() as view:
-        memories, owed = view.counts()["memories"], view.counts()["outbox"]
+        memories, owed = view.count_indexed(), view.counts()["outbox"]
     if not core.slot.exists:
         ok = owed >= memories
         detail = f"there is none yet, {owed} changes owed"
@@ -133,6 +144,25 @@ def _index(core: Core) -> Finding:
     ok = abs(found - memories) <= owed
     detail = f"{found} of {memories} memories, {owed} changes owed"
     return Finding(check="index", ok=ok, detail=detail, remedy="" if ok else "run reindex")
+
+
+def kept_up(core: Core, *, idle: timedelta | None) -> Upkeep:
+    """Expire what is overdue, then archive what rested too long, in many small transactions."""
+    core.recaller.write_uses()
+    expired = _all_of(core, tx_life.expire_overdue)
+    archived = _all_of(core, lambda tx: tx_life.archive_rested(tx, idle=idle)) if idle is not None else 0
+    return Upkeep(expired=expired, archived=archived)
+
+
+def _all_of(core: Core, batch: Callable[[Tx], int]) -> int:
+    """Do batch after batch until one finds nothing; return how many memories were moved."""
+    total = 0
+    while True:
+        with core.indexer.writing(), core.catalog.write(SYSTEM) as tx:
+            done = batch(tx)
+        if not done:
+            return total
+        total += done
 
 
 def reindexed(core: Core, *, embedder: EmbedderSpec, progress: Callable[[int, int], None]) -> Reindexed:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from memos_core.cube import CubeHeader, Principal
+from memos_core.cube import SYSTEM, CubeHeader, Principal
 from memos_core.embed import CachingEmbedder, EmbedderSpec, open_embedder
 from memos_core.errors import BackendError, Closed, FormatError, MigrationNeeded
 from memos_core.governance import Right
@@ -27,7 +27,6 @@ from memos_core.vault.view import View
 
 CATALOG, INDEX, BLOBS = "catalog.db", "milvus.db", "blobs"
 DEFAULT_EMBEDDER = "minilm-int8"
-SYSTEM = Principal("memos")  # who the store itself acts as; it owns no cube
 
 
 class Core:

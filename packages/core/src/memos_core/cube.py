@@ -21,6 +21,10 @@ class Principal:
         return self.name
 
 
+SYSTEM = Principal("memos")
+"""Who the store itself acts as; it owns no cube."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CubeHeader:
     """A cube's identity. Names are unique per owner; `id` is unique in the store.

@@ -58,8 +58,9 @@ class Conflict(MemOSError):
 class IllegalTransition(MemOSError):
     """The life cycle has no step from this state by this verb."""
 
-    def __init__(self, memory_id: str, *, state: str, verb: str) -> None:
-        super().__init__(f"memory {memory_id!r} is {state}: it cannot {verb}")
+    def __init__(self, memory_id: str, *, state: str, verb: str, remedy: str = "") -> None:
+        hint = f"; {remedy}" if remedy else ""
+        super().__init__(f"memory {memory_id!r} is {state}: there is no way to {verb} it{hint}")
         self.memory_id, self.state, self.verb = memory_id, state, verb
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memos_core.cube import CubeHeader, Principal
 from memos_core.errors import InvalidInput
+from memos_core.lifecycle import Trigger
 from memos_core.memory import (
     Erasure,
     Link,
@@ -16,6 +17,7 @@ from memos_core.memory import (
     Relation,
     Revision,
     Source,
+    State,
     Visibility,
     checked_id,
     checked_name,
@@ -28,6 +30,7 @@ from memos_core.memory import (
 from memos_core.operator.recall import Ask
 from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query, checked_where
 from memos_core.reader.drafts import said, statement_digest
+from memos_core.vault import tx_life
 from memos_core.vault.draft import Draft
 
 if TYPE_CHECKING:
@@ -142,8 +145,21 @@ class MemCube:
                 self._principal, self._id, memory_id, text=text, expected=expected, changes=changes
             )
 
+    def copy(self, memory_id: str, text: str | None = None) -> Memory:
+        """Write a new memory that is derived from another, with other words if `text` is given; return it.
+
+        This is how a frozen memory is written on: it stays, and the copy is linked "derived_from" it.
+        """
+        self._core.check_open()
+        memory_id, words = checked_id(memory_id), None if text is None else checked_text(text)
+        with self._core.indexer.writing():
+            return self._core.intake.copy(self._principal, self._id, memory_id, text=words)
+
     def forget(self, memory_id: str) -> Erasure:
-        """Erase a memory with its versions, sources and keys; return the receipt."""
+        """Erase a memory with its versions, sources and keys; return the receipt.
+
+        What is archived or expired can be forgotten, too; what is frozen raises IllegalTransition.
+        """
         self._core.check_open()
         memory_id = checked_id(memory_id)
         with self._core.indexer.writing(), self._core.catalog.write(self._principal) as tx:
@@ -161,6 +177,34 @@ class MemCube:
         relation = _relation(relation)
         with self._core.catalog.write(self._principal) as tx:
             return tx.link(tx.open(self._id), source, relation, target)
+
+    # --- life cycle: each raises IllegalTransition where the table of steps has none ----------
+
+    def activate(self, memory_id: str) -> Memory:
+        """Mark a memory as in use, as its first recall does; return it."""
+        return self._step(memory_id, Trigger.ACTIVATE)
+
+    def archive(self, memory_id: str) -> Memory:
+        """Put a memory away: it leaves every index and every answer until it is restored."""
+        return self._step(memory_id, Trigger.ARCHIVE)
+
+    def restore(self, memory_id: str) -> Memory:
+        """Bring an archived memory back; return it."""
+        return self._step(memory_id, Trigger.RESTORE)
+
+    def freeze(self, memory_id: str) -> Memory:
+        """Keep a memory as it is: it can be read and copied, not written, forgotten or expired."""
+        return self._step(memory_id, Trigger.FREEZE)
+
+    def unfreeze(self, memory_id: str) -> Memory:
+        """Let a frozen memory be written again; return it. If its time is over, it expires."""
+        return self._step(memory_id, Trigger.UNFREEZE)
+
+    def _step(self, memory_id: str, trigger: Trigger) -> Memory:
+        self._core.check_open()
+        memory_id = checked_id(memory_id)
+        with self._core.indexer.writing(), self._core.catalog.write(self._principal) as tx:
+            return tx_life.step(tx, tx.open(self._id), memory_id, trigger)
 
     # --- read --------------------------------------------------------------------------------
 
@@ -194,17 +238,22 @@ class MemCube:
         *,
         where: Where | None = None,
         tags: Iterable[str] = (),
+        state: State | str | None = None,
         limit: int | None = None,
         offset: int = 0,
     ) -> Sequence[Memory]:
-        """Return the memories that match, in the order in which they were first written."""
+        """Return the memories that match, in the order in which they were first written.
+
+        `state` asks for those in one state: "archived" ones, or the shells of "expired" ones, are
+        listed in no other way.
+        """
         where = checked_where(where)
         wanted = Where(**{**_fields(where), "tags": (*where.tags, *checked_tags(tags))})
         if limit is not None:
             checked_within(limit, 0, 1 << 62, what="limit")
         checked_within(offset, 0, 1 << 62, what="offset")
         with self._core.reading(self._principal, self._id) as (view, cube):
-            return view.listed(cube, wanted, limit=limit, offset=offset)
+            return view.listed(cube, wanted, limit=limit, offset=offset, state=_state(state))
 
     def history(self, memory_id: str) -> Sequence[Revision]:
         """Return every version of a memory, oldest first."""
@@ -216,13 +265,16 @@ class MemCube:
         with self._core.reading(self._principal, self._id) as (view, cube):
             return view.sources(cube, checked_id(memory_id))
 
-    def find(self, prefix: str) -> str:
-        """Return the one memory id that starts with `prefix`; InvalidInput if there are several."""
+    def find(self, prefix: str, *, state: State | str | None = None) -> str:
+        """Return the one memory id that starts with `prefix`; InvalidInput if there are several.
+
+        `state` looks among those in one state, as in `list`.
+        """
         with self._core.reading(self._principal, self._id) as (view, cube):
-            return view.id_starting(cube, checked_name(prefix, what="memory id"))
+            return view.id_starting(cube, checked_name(prefix, what="memory id"), state=_state(state))
 
     def count(self) -> int:
-        """Return how many memories the cube holds."""
+        """Return how many memories of the cube are in sight."""
         with self._core.reading(self._principal, self._id) as (view, cube):
             return view.count(cube=cube)
 
@@ -249,6 +301,13 @@ def _visibility(value: Visibility | str) -> Visibility:
         return Visibility(value)
     except ValueError as exc:
         raise InvalidInput(f"visibility is one of {', '.join(Visibility)}, not {value!r}") from exc
+
+
+def _state(value: State | str | None) -> State | None:
+    try:
+        return None if value is None else State(value)
+    except ValueError as exc:
+        raise InvalidInput(f"a state is one of {', '.join(State)}, not {value!r}") from exc
 
 
 def _relation(value: Relation | str) -> Relation:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memos_core.care import Checkup, Reindexed, Stats, checkup, measured, reindexed
+from memos_core.care import Checkup, Reindexed, Stats, Upkeep, checkup, kept_up, measured, reindexed
 from memos_core.core import Core
 from memos_core.cube import Principal
 from memos_core.embed import EmbedderSpec
 from memos_core.errors import InvalidInput, NotFound
 from memos_core.memcube import MemCube
-from memos_core.memory import checked_name, checked_time
+from memos_core.memory import checked_name, checked_span, checked_time
 from memos_core.protocols import TextIndex
 from memos_core.vault.catalog import utc_now
 
@@ -130,6 +130,15 @@ class MemOS:
         """
         self._core.check_open()
         return reindexed(self._core, embedder=embedder, progress=progress or _unseen)
+
+    def upkeep(self, *, archive_after: timedelta | None = None) -> Upkeep:
+        """Expire what is overdue, in every cube; archive what nobody used for so long.
+
+        An expired memory keeps its id, owner, times and audit; its words are erased as by forget().
+        Nobody sees a memory whose time is over, whether this was called or not. Frozen ones stay.
+        """
+        self._core.check_open()
+        return kept_up(self._core, idle=checked_span(archive_after, what="archive_after"))
 
     def stats(self) -> Stats:
         """Return what the store holds and takes: memories, bytes, debt, embedder."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memos_core.cli import caring, reading, story, writing
+from memos_core.cli import caring, living, reading, story, writing
 from memos_core.cli.out import emit, warn
 from memos_core.errors import Locked, MemOSError, NotFound
 
@@ -100,6 +100,15 @@ def memos(
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
     "Begin": [story.demo],
     "Write": [writing.remember, writing.ingest, writing.revise, writing.forget],
+    "Through its life": [
+        living.activate,
+        living.archive,
+        living.restore,
+        living.freeze,
+        living.unfreeze,
+        living.copy,
+        living.upkeep,
+    ],
     "Look": [reading.recall, reading.list_, reading.show, reading.history],
     "Look after the store": [caring.stats, caring.doctor, caring.reindex],
 }

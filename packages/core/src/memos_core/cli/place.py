@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """A memory by its whole id, and the cube it is in."""
+    """A memory by its whole id, the cube it is in, and in which state it was looked for."""
 
     cube: MemCube
     id: str
+    state: str | None = None
 
 
 @contextmanager
@@ -45,12 +47,17 @@ def cubes_to_read(memos: MemOS, name: str | None) -> Sequence[MemCube]:
     return named
 
 
-def find(memos: MemOS, prefix: str, *, cube: str | None) -> Place:
-    """Return the one memory whose id begins so, in the cube or in all of the principal's."""
+def find(memos: MemOS, prefix: str, *, cube: str | None, states: Sequence[str | None] = (None,)) -> Place:
+    """Return the one memory whose id begins so, in the cube or in all of the principal's.
+
+    `states` are looked through until one has it; None is whatever is in sight.
+    """
     found: list[Place] = []
-    for each in cubes_to_read(memos, cube):
+    for state, each in product(states, cubes_to_read(memos, cube)):
+        if found and found[-1].state != state:
+            break
         try:
-            found.append(Place(each, each.find(prefix)))
+            found.append(Place(each, each.find(prefix, state=state), state))
         except NotFound:
             continue
     if not found:

@@ -150,7 +150,7 @@ def forget(
 ) -> None:
     """Erase a memory with its versions, sources and keys, and print the receipt."""
     with opened(store, principal=principal) as memos:
-        place = find(memos, id, cube=cube)
+        place = find(memos, id, cube=cube, states=(None, "archived", "expired"))
         if not yes and on_terminal() and not _confirmed(place):
             raise typer.Exit(1)
         erasure = place.cube.forget(place.id)
@@ -170,6 +170,8 @@ def on_terminal() -> bool:
 
 
 def _confirmed(place: Place) -> bool:
+    if place.state is not None:  # its words are out of reach, or gone
+        return typer.confirm(f"Erase this memory, which is {place.state}?", err=True)
     text = place.cube.get(place.id).text
     versions = len(place.cube.history(place.id))
     typer.echo(plain(text), err=True)

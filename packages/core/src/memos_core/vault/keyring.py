@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, te
 
 from memos_core import governance
 from memos_core.cube import CubeHeader
+from memos_core.memory import State
 from memos_core.protocols import KeyRow
 from memos_core.vault import schema
 from memos_core.vault.draft import Draft
@@ -121,7 +122,9 @@ def changed_since(connection: Connection, cube: CubeHeader, change: int) -> list
 
 def without_keys(connection: Connection, model: str, *, limit: int) -> list[Unkeyed]:
     """Return up to `limit` memories that have no vectors by this embedder."""
-    rows = connection.execute(select(memories).where(~_has_keys(model)).order_by(memories.c.seq).limit(limit))
+    rows = connection.execute(
+        select(memories).where(_lacks_keys(model)).order_by(memories.c.seq).limit(limit)
+    )
     return [
         Unkeyed(
             row.seq,
@@ -140,14 +143,14 @@ def without_keys(connection: Connection, model: str, *, limit: int) -> list[Unke
 
 def count_without_keys(connection: Connection, model: str) -> int:
     """Return how many memories have no vectors by this embedder."""
-    query = select(func.count()).select_from(memories).where(~_has_keys(model))
+    query = select(func.count()).select_from(memories).where(_lacks_keys(model))
     return int(connection.execute(query).scalar_one())
 
 
-def _has_keys(model: str) -> ColumnElement[bool]:
-    return (
-        exists().where(vectors.c.memory_seq == memories.c.seq, vectors.c.model == model).correlate(memories)
-    )
+def _lacks_keys(model: str) -> ColumnElement[bool]:
+    """Return the condition for memories without such vectors; what has no words left needs none."""
+    has = exists().where(vectors.c.memory_seq == memories.c.seq, vectors.c.model == model)
+    return and_(memories.c.state != State.EXPIRED.value, ~has.correlate(memories))
 
 
 def _fts_query(cube: CubeHeader, terms: Sequence[str]) -> str:

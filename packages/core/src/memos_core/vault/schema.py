@@ -203,6 +203,7 @@ audit = Table(
     Column("memory_id", String),
     Column("memory_seq", BigInteger),
     Column("version", Integer),
+    Column("detail", String),  # a word of ours: which step was taken, which right was given to whom
     Index(None, "cube_id", "change"),
 )
 

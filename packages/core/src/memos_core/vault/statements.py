@@ -6,18 +6,38 @@ from datetime import datetime
 
 from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, func, or_, select
 
-from memos_core.memory import Relation
+from memos_core.memory import Relation, State
 from memos_core.query import Where
 from memos_core.vault import schema
 from memos_core.vault.schema import OUT_OF_SIGHT, cubes, edges, memories, sources, store, tags
 
+Moment = datetime | BindParameter[datetime]
 
-def in_sight(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+
+def in_sight(now: Moment) -> ColumnElement[bool]:
     """Return the condition under which a memory exists for a reader at `now`."""
-    return and_(
-        memories.c.state.not_in(OUT_OF_SIGHT),
-        or_(memories.c.expires_at.is_(None), memories.c.expires_at > now),
+    return and_(memories.c.state.not_in(OUT_OF_SIGHT), in_time(now))
+
+
+def in_time(now: Moment) -> ColumnElement[bool]:
+    """Return the condition under which a memory's time is not over; a frozen one's never is."""
+    return or_(
+        memories.c.expires_at.is_(None), memories.c.expires_at > now, memories.c.state == State.FROZEN.value
     )
+
+
+def in_state(state: State | None, now: Moment) -> ColumnElement[bool]:
+    """Return the condition for memories in this state at `now`; None is every state that is in sight.
+
+    What is overdue counts as expired, whether its words were erased already or not.
+    """
+    match state:
+        case None:
+            return in_sight(now)
+        case State.EXPIRED:
+            return or_(memories.c.state == State.EXPIRED.value, ~in_time(now))
+        case _:
+            return and_(memories.c.state == state.value, in_time(now))
 
 
 def matching(where: Where) -> list[ColumnElement[bool]]:
@@ -68,6 +88,13 @@ SUCCESSORS = select(edges.c.source, edges.c.target).where(
 BY_ID = select(memories).where(
     memories.c.id == bindparam("id"), memories.c.cube_id == bindparam("cube"), SEEN
 )
+KEPT_BY_ID = select(memories).where(
+    memories.c.id == bindparam("id"),
+    memories.c.cube_id == bindparam("cube"),
+    memories.c.state != State.EXPIRED.value,
+    in_time(bindparam("now", type_=schema.UtcTime)),
+)
+ANY_BY_ID = select(memories).where(memories.c.id == bindparam("id"), memories.c.cube_id == bindparam("cube"))
 STATED = (
     select(memories.c.id)
     .where(memories.c.cube_id == bindparam("cube"), memories.c.digest == bindparam("digest"), SEEN)

@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
 
 from memos_core.cube import CubeHeader, Principal
-from memos_core.errors import Conflict, IllegalTransition, InvalidInput
+from memos_core.errors import Conflict, InvalidInput
 from memos_core.governance import Right, cube_key
+from memos_core.lifecycle import check_writable
 from memos_core.memory import Erasure, Link, Relation, State
 from memos_core.vault import values
 from memos_core.vault.draft import Draft, Keys
@@ -58,7 +59,10 @@ class Tx(View):
 
     def open(self, cube_id: str) -> CubeHeader:
         """Enter a cube for writing and count one change of it."""
-        cube = self.enter(cube_id, self.principal, Right.WRITE)
+        return self.counted(self.enter(cube_id, self.principal, Right.WRITE))
+
+    def counted(self, cube: CubeHeader) -> CubeHeader:
+        """Count one change of a cube that was entered."""
         self.connection.execute(update(cubes).where(cubes.c.id == cube.id).values(change=cubes.c.change + 1))
         return replace(cube, change=cube.change + 1)  # nobody else writes until this commits
 
@@ -113,8 +117,7 @@ class Tx(View):
         row = self.memory_row(cube, memory_id)
         if expected is not None and row.version != expected:
             raise Conflict(memory_id, expected=expected, found=row.version)
-        if row.state == State.FROZEN.value:
-            raise IllegalTransition(memory_id, state=row.state, verb="be revised")
+        check_writable(memory_id, State(row.state), verb="revise")
         new = {**row._mapping, **changes, "version": row.version + 1, "updated_at": self.now}
         self.connection.execute(update(memories).where(memories.c.seq == row.seq).values(new))
         self.connection.execute(insert(versions).values(values.of_version(new, by=self.principal)))
@@ -128,30 +131,42 @@ class Tx(View):
         return int(row.seq)
 
     def erase(self, cube: CubeHeader, memory_id: str) -> Erasure:
-        """Delete every row of a memory but the audit lines, which name its id only."""
-        row = self.memory_row(cube, memory_id)
-        erased = {}
-        for name, table, condition in (
-            ("links", edges, (edges.c.source == memory_id) | (edges.c.target == memory_id)),
-            ("sources", sources, sources.c.memory_seq == row.seq),
-            ("tags", tags, tags.c.memory_seq == row.seq),
-            ("vectors", vectors, vectors.c.memory_seq == row.seq),
-            ("lexical", lexical, lexical.c.rowid == row.seq),
-            ("versions", versions, versions.c.memory_seq == row.seq),
-            ("memories", memories, memories.c.seq == row.seq),
-        ):
-            erased[name] = self.connection.execute(delete(table).where(condition)).rowcount
-        if not self.has_erased_words():
-            self.connection.execute(insert(store).values(key=ERASED_WORDS, value=""))
+        """Delete every row of a memory but the audit lines, which name its id only.
+
+        What is archived or expired can be erased too. Raises IllegalTransition for a frozen memory.
+        """
+        row = self.any_row(cube, memory_id)
+        check_writable(memory_id, State(row.state), verb="forget")
+        erased = self.erase_words(row)
+        erased["memories"] = self.connection.execute(
+            delete(memories).where(memories.c.seq == row.seq)
+        ).rowcount
         self._owe(cube, [(memory_id, row.seq, row.version)], verb="forget")
         owed = self.connection.execute(
             select(func.count()).select_from(outbox).where(outbox.c.memory_id == memory_id)
         ).scalar_one()
         return Erasure(memory_id=memory_id, cube=cube.id, at=self.now, erased=erased, owed=min(owed, 1))
 
+    def erase_words(self, row: Row[Any]) -> dict[str, int]:
+        """Delete what was said and every trace of it but the memory's own row; count the rows by place."""
+        erased = {}
+        for name, table, condition in (
+            ("links", edges, (edges.c.source == row.id) | (edges.c.target == row.id)),
+            ("sources", sources, sources.c.memory_seq == row.seq),
+            ("tags", tags, tags.c.memory_seq == row.seq),
+            ("vectors", vectors, vectors.c.memory_seq == row.seq),
+            ("lexical", lexical, lexical.c.rowid == row.seq),
+            ("versions", versions, versions.c.memory_seq == row.seq),
+        ):
+            erased[name] = self.connection.execute(delete(table).where(condition)).rowcount
+        if not self.has_erased_words():
+            self.connection.execute(insert(store).values(key=ERASED_WORDS, value=""))
+        return erased
+
     def link(self, cube: CubeHeader, source: str, relation: Relation, target: str) -> Link:
         """Write an edge between two memories of the cube; an edge that exists is returned as it is."""
         start, end = self.memory_row(cube, source), self.memory_row(cube, target)
+        check_writable(source, State(start.state), verb="link")
         for known in self.links_of([start.id]).get(start.id, ()):
             if (known.relation, known.target) == (relation, end.id):
                 return known
@@ -255,14 +270,21 @@ class Tx(View):
         self.connection.execute(delete(vectors).where(vectors.c.memory_seq == seq))
         self.connection.execute(delete(lexical).where(lexical.c.rowid == seq))
 
-    def _owe(self, cube: CubeHeader, changed: Sequence[tuple[str, int, int]], *, verb: str) -> None:
+    def _owe(
+        self,
+        cube: CubeHeader,
+        changed: Sequence[tuple[str, int, int]],
+        *,
+        verb: str,
+        detail: str | None = None,
+    ) -> None:
         """Write the audit line and the debt to the index for each (id, seq, version)."""
         if not changed:
             return
         self.connection.execute(
             insert(audit),
             [
-                self._line(cube, verb, memory_id=memory_id, seq=seq, version=version)
+                self._line(cube, verb, memory_id=memory_id, seq=seq, version=version, detail=detail)
                 for memory_id, seq, version in changed
             ],
         )

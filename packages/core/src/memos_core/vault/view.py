@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, func, select, text
+from sqlalchemy import Connection, Row, Select, func, select, text
 
 from memos_core import governance
 from memos_core.cube import CubeHeader, Principal
 from memos_core.errors import InvalidInput, NotFound
 from memos_core.governance import Right
-from memos_core.memory import Link, Memory, Relation, Revision, Source
+from memos_core.memory import Link, Memory, Relation, Revision, Source, State
 from memos_core.query import Where
 from memos_core.vault import schema, statements
 from memos_core.vault.rows import to_cube, to_link, to_memory, to_revision, to_source
@@ -75,15 +75,32 @@ class View:
 
     def memory_row(self, cube: CubeHeader, memory_id: str) -> Row[Any]:
         """Return the row of a memory in sight, or raise NotFound."""
+        return self._row(statements.BY_ID, cube, memory_id)
+
+    def kept_row(self, cube: CubeHeader, memory_id: str) -> Row[Any]:
+        """Return the row of a memory in sight or in the archive, or raise NotFound."""
+        return self._row(statements.KEPT_BY_ID, cube, memory_id)
+
+    def any_row(self, cube: CubeHeader, memory_id: str) -> Row[Any]:
+        """Return the row of a memory whatever became of it, short of erasure, or raise NotFound."""
+        return self._row(statements.ANY_BY_ID, cube, memory_id)
+
+    def _row(self, statement: Select[Any], cube: CubeHeader, memory_id: str) -> Row[Any]:
         wanted = {"id": memory_id, "cube": cube.id, "now": self.now}
-        row = self.connection.execute(statements.BY_ID, wanted).one_or_none()
+        row = self.connection.execute(statement, wanted).one_or_none()
         if row is None:
             raise NotFound("memory", memory_id)
         return row
 
     def memory(self, cube: CubeHeader, memory_id: str) -> Memory:
-        row = self.memory_row(cube, memory_id)
-        return to_memory(row, self.links_of([memory_id]).get(memory_id, ()))
+        return self._value(self.memory_row(cube, memory_id))
+
+    def any_memory(self, cube: CubeHeader, memory_id: str) -> Memory:
+        """Return a memory whatever became of it, short of erasure."""
+        return self._value(self.any_row(cube, memory_id))
+
+    def _value(self, row: Row[Any]) -> Memory:
+        return to_memory(row, self.links_of([row.id]).get(row.id, ()))
 
     def seqs_in_sight(self, cube: CubeHeader, seqs: Collection[int]) -> set[int]:
         """Return those of the memories that are in sight, by sequence number."""
@@ -102,11 +119,20 @@ class View:
         links = self.links_of([row.id for row in found])
         return {row.seq: to_memory(row, links.get(row.id, ())) for row in found}
 
-    def listed(self, cube: CubeHeader, where: Where, *, limit: int | None, offset: int) -> list[Memory]:
-        """Return the memories in sight that match, in the order in which they were first written."""
+    def listed(
+        self,
+        cube: CubeHeader,
+        where: Where,
+        *,
+        limit: int | None,
+        offset: int,
+        state: State | None = None,
+    ) -> list[Memory]:
+        """Return the memories in sight (or in this state) that match, as they were first written."""
+        there = statements.in_state(state, self.now)
         rows = self.connection.execute(
             select(memories)
-            .where(memories.c.cube_id == cube.id, statements.in_sight(self.now), *statements.matching(where))
+            .where(memories.c.cube_id == cube.id, there, *statements.matching(where))
             .order_by(memories.c.seq)
             .limit(limit)
             .offset(offset)
@@ -134,11 +160,11 @@ class View:
             found |= {memory_id: seq for memory_id, seq, cube_id in rows if cube_id == cube.id}
         return found
 
-    def id_starting(self, cube: CubeHeader, prefix: str) -> str:
-        """Return the one id in sight that starts with `prefix`."""
+    def id_starting(self, cube: CubeHeader, prefix: str, *, state: State | None = None) -> str:
+        """Return the one id in sight (or in this state) that starts with `prefix`."""
         query = (
             select(memories.c.id)
-            .where(memories.c.cube_id == cube.id, statements.in_sight(self.now))
+            .where(memories.c.cube_id == cube.id, statements.in_state(state, self.now))
             .where(memories.c.id.startswith(prefix, autoescape=True))
             .limit(2)
         )
@@ -221,6 +247,11 @@ class View:
         query = select(func.count()).select_from(memories).where(statements.in_sight(self.now))
         if cube is not None:
             query = query.where(memories.c.cube_id == cube.id)
+        return int(self.connection.execute(query).scalar_one())
+
+    def count_indexed(self) -> int:
+        """Return how many memories the index holds when nothing is owed to it."""
+        query = select(func.count()).select_from(memories).where(memories.c.state.not_in(schema.OUT_OF_SIGHT))
         return int(self.connection.execute(query).scalar_one())
 
     def has_erased_words(self) -> bool:
