@@ -22,8 +22,8 @@ from memos_core import (
     NotFound,
 )
 from memos_core.query import Where
-from tests.properties.life import Living
 from tests.properties.model import CubeModel
+from tests.properties.sharing import Sharing
 from tests.properties.store import RESIDENT
 from tests.properties.strategies import (
     OWNERS,
@@ -40,7 +40,7 @@ from tests.properties.strategies import (
 )
 
 
-class StoreMachine(Living):
+class StoreMachine(Sharing):
     """The rules: what two principals do, and what befalls their store."""
 
     @initialize(resident=st.booleans())
@@ -274,8 +274,9 @@ class StoreMachine(Living):
             ids = [*mine.erased, *away]
         else:
             ids = list_of_ids(self.models, but=(owner, name))
-        with pytest.raises(NotFound):
-            self.store.memos.as_principal(other).cube(name, owner=owner)
+        if self.shown_to_other(owner, name) is None:
+            with pytest.raises(NotFound):
+                self.store.memos.as_principal(other).cube(name, owner=owner)
         if not ids:
             return
         wanted, cube = ids[number % len(ids)], self.cube(owner, name)
@@ -295,6 +296,8 @@ class StoreMachine(Living):
 
     def borrow(self, owner: str, name: str) -> None:
         """A handle that somebody else made opens nothing: the principal is asked at every verb."""
+        if self.shown_to_other(owner, name) is not None:
+            return
         other = OWNERS[1 - OWNERS.index(owner)]
         handle = self.cube(owner, name)
         stolen = MemCube(

@@ -29,6 +29,7 @@ class Entry:
     messages: dict[Key, str] = field(default_factory=dict)  # the text last told under this key
     told: int = 0  # when a message was last told, counted over the cube
     state: str = "live"  # or "archived", "frozen", "expired"
+    visibility: str = "private"
 
     @property
     def text(self) -> str:
@@ -116,6 +117,7 @@ class CubeModel:
     links: set[tuple[str, str, str]] = field(default_factory=set)
     erased: list[str] = field(default_factory=list)
     tellings: int = 0
+    granted: str = "none"  # to the other principal
 
     def visible(self, now: datetime, where: Where | None = None) -> list[Entry]:
         return [e for e in self.entries.values() if e.visible(now) and e.matches(where or Where())]
@@ -214,6 +216,7 @@ class CubeModel:
             expires_at=source.expires_at,
             speaker=source.speaker,
             statement=key,
+            visibility=source.visibility,
         )
         self.links.add((memory.id, "derived_from", source.id))
 

@@ -7,12 +7,15 @@ refreshed, what is still owed is not looked at, a superseded memory stays where 
 written: equal statements become twins, the expected version is ignored, the words of an erased
 memory stay, history keeps one version, forgetting leaves no trace in the audit, an edit within a
 batch is dropped. In its life: what is archived is seen, or owes the index nothing, or comes back
-without its words; what is frozen is written; an expired memory keeps its sources.
+without its words; what is frozen is written; an expired memory keeps its sources. In who sees what:
+everybody is an admin, what is private is shown to readers, revoking leaves the right, edges to what
+is hidden are shown, granting leaves no trace in the audit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -22,12 +25,12 @@ from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import delete, insert, select, update
 
 from memos_core import governance
-from memos_core.governance import Right
+from memos_core.cube import Access, Right
 from memos_core.lifecycle import Trigger
 from memos_core.operator import propose, recall
 from memos_core.operator.residents import Residents
 from memos_core.reader import intake
-from memos_core.vault import outbox, schema, tx_life
+from memos_core.vault import outbox, schema, tx_life, tx_share
 from memos_core.vault.outbox import Debt
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
@@ -109,7 +112,7 @@ def filter_does_not_hold_for_successors(patch: pytest.MonkeyPatch) -> None:
 
 
 def anybody_may_do_anything(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(governance, "rights", lambda principal, cube: frozenset(Right))
+    patch.setattr(governance, "rights", lambda principal, cube, granted=(): frozenset(Right))
 
 
 def keys_in_memory_are_not_refreshed(patch: pytest.MonkeyPatch) -> None:
@@ -237,6 +240,35 @@ def expired_keep_their_sources(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Tx, "erase_words", sloppy)
 
 
+def everybody_is_an_admin(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Access, "whole", property(lambda access: True))
+
+
+def private_is_shown_to_readers(patch: pytest.MonkeyPatch) -> None:
+    binds = Access.binds.fget  # type: ignore[attr-defined]
+    patch.setattr(Access, "binds", property(lambda access: {**binds(access), "whole": access.member}))
+
+
+def revoking_leaves_the_right(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_share, "delete", select)
+
+
+def edges_to_the_hidden_are_shown(patch: pytest.MonkeyPatch) -> None:
+    values = View._values
+
+    def open_handed(self: View, cube: Any, rows: Any) -> Any:
+        return values(self, replace(cube, access=Access(rights=frozenset(Right))), rows)
+
+    patch.setattr(View, "_values", open_handed)
+
+
+def granting_is_not_audited(patch: pytest.MonkeyPatch) -> None:
+    note = Tx._note
+    patch.setattr(
+        Tx, "_note", lambda tx, cube, verb, **of: None if verb == "grant" else note(tx, cube, verb, **of)
+    )
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -261,6 +293,11 @@ def expired_keep_their_sources(patch: pytest.MonkeyPatch) -> None:
         restored_without_its_words,
         frozen_is_written,
         expired_keep_their_sources,
+        everybody_is_an_admin,
+        private_is_shown_to_readers,
+        revoking_leaves_the_right,
+        edges_to_the_hidden_are_shown,
+        granting_is_not_audited,
     ],
     ids=lambda plant: plant.__name__,
 )

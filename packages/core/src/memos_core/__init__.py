@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from memos_core.care import Stats as Stats
     from memos_core.care import Upkeep as Upkeep
     from memos_core.cube import CubeHeader as CubeHeader
+    from memos_core.cube import Grant as Grant
+    from memos_core.cube import Group as Group
+    from memos_core.cube import Limits as Limits
     from memos_core.cube import Principal as Principal
+    from memos_core.cube import Right as Right
     from memos_core.errors import BackendError as BackendError
     from memos_core.errors import BackendUnavailable as BackendUnavailable
     from memos_core.errors import Closed as Closed
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from memos_core.errors import MemOSError as MemOSError
     from memos_core.errors import MigrationNeeded as MigrationNeeded
     from memos_core.errors import NotFound as NotFound
+    from memos_core.errors import QuotaExceeded as QuotaExceeded
     from memos_core.memcube import MemCube as MemCube
     from memos_core.memory import Behaviour as Behaviour
     from memos_core.memory import Descriptive as Descriptive
@@ -63,6 +68,10 @@ _HOME = {
     "Upkeep": "care",
     "CubeHeader": "cube",
     "Principal": "cube",
+    "Right": "cube",
+    "Limits": "cube",
+    "Group": "cube",
+    "Grant": "cube",
     "BackendError": "errors",
     "BackendUnavailable": "errors",
     "Closed": "errors",
@@ -75,6 +84,7 @@ _HOME = {
     "MemOSError": "errors",
     "MigrationNeeded": "errors",
     "NotFound": "errors",
+    "QuotaExceeded": "errors",
     "MemCube": "memcube",
     "Behaviour": "memory",
     "Descriptive": "memory",

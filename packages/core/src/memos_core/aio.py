@@ -78,6 +78,12 @@ class AsyncMemCube:
     restore = _awaited_verb(MemCube.restore)
     freeze = _awaited_verb(MemCube.freeze)
     unfreeze = _awaited_verb(MemCube.unfreeze)
+    classify = _awaited_verb(MemCube.classify)
+    grant = _awaited_verb(MemCube.grant)
+    revoke = _awaited_verb(MemCube.revoke)
+    grants = _awaited_verb(MemCube.grants)
+    limit = _awaited_verb(MemCube.limit)
+    limits = _awaited_verb(MemCube.limits)
     recall = _awaited_verb(MemCube.recall)
     get = _awaited_verb(MemCube.get)
     list = _awaited_verb(MemCube.list)
@@ -134,6 +140,8 @@ class AsyncMemOS:
         """Return the cubes that you may read, oldest first."""
         return [AsyncMemCube(cube) for cube in await asyncio.to_thread(self.blocking.cubes)]
 
+    group = _awaited_care(MemOS.group)
+    groups = _awaited_care(MemOS.groups)
     lag = _awaited_care(MemOS.lag)
     drain = _awaited_care(MemOS.drain)
     reindex = _awaited_care(MemOS.reindex)

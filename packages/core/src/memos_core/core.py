@@ -8,10 +8,9 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from memos_core.cube import SYSTEM, CubeHeader, Principal
+from memos_core.cube import SYSTEM, CubeHeader, Principal, Right
 from memos_core.embed import CachingEmbedder, EmbedderSpec, open_embedder
 from memos_core.errors import BackendError, Closed, FormatError, MigrationNeeded
-from memos_core.governance import Right
 from memos_core.index import IndexSlot
 from memos_core.operator.indexer import Indexer
 from memos_core.operator.recall import Recaller
@@ -96,11 +95,13 @@ class Core:
         self._closed = True
 
     @contextmanager
-    def reading(self, principal: Principal, cube_id: str) -> Generator[tuple[View, CubeHeader]]:
+    def reading(
+        self, principal: Principal, cube_id: str, right: Right = Right.READ
+    ) -> Generator[tuple[View, CubeHeader]]:
         """Open a snapshot of the catalog and enter a cube for reading."""
         self.check_open()
         with self.catalog.read() as view:
-            yield view, view.enter(cube_id, principal, Right.READ)
+            yield view, view.enter(cube_id, principal, right)
 
     # --- what is opened when it is needed ----------------------------------------------------
 

@@ -7,6 +7,7 @@
     ├── Conflict              somebody else revised it first (`expected`, `found`)
     ├── IllegalTransition     the life cycle has no such step
     ├── Forbidden             you may see it, you may not do this to it
+    ├── QuotaExceeded         the cube is full (`what`, `limit`, `wanted`)
     ├── InvalidInput          the argument cannot be accepted as it is (also a ValueError)
     ├── MigrationNeeded       this store was written by another schema or embedder
     ├── FormatError           these bytes are not what they claim to be
@@ -70,6 +71,17 @@ class Forbidden(MemOSError):
     def __init__(self, principal: str, *, verb: str, what: str) -> None:
         super().__init__(f"{principal!r} may not {verb} {what}")
         self.principal, self.verb, self.what = principal, verb, what
+
+
+class QuotaExceeded(MemOSError):
+    """The cube may not hold so much; nothing was written."""
+
+    def __init__(self, cube: str, *, what: str, limit: int, wanted: int) -> None:
+        super().__init__(
+            f"cube {cube!r} would hold {wanted:,} {what}, and may hold {limit:,}: "
+            f"forget() something, or raise the limit() as its admin"
+        )
+        self.cube, self.what, self.limit, self.wanted = cube, what, limit, wanted
 
 
 class InvalidInput(MemOSError, ValueError):

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from memos_core.cube import CubeHeader, Principal
+from memos_core.cube import CubeHeader, Grant, Group, Limits, Principal, Right
 from memos_core.errors import InvalidInput
+from memos_core.governance import NEEDS
 from memos_core.lifecycle import Trigger
 from memos_core.memory import (
     Erasure,
@@ -19,6 +20,7 @@ from memos_core.memory import (
     Source,
     State,
     Visibility,
+    checked_choice,
     checked_id,
     checked_name,
     checked_tags,
@@ -30,7 +32,7 @@ from memos_core.memory import (
 from memos_core.operator.recall import Ask
 from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query, checked_where
 from memos_core.reader.drafts import said, statement_digest
-from memos_core.vault import tx_life
+from memos_core.vault import outbox, tx_life, tx_share
 from memos_core.vault.draft import Draft
 
 if TYPE_CHECKING:
@@ -94,21 +96,29 @@ class MemCube:
             tags=checked_tags(tags),
             event_at=at,
             expires_at=self._core.catalog.clock() + ttl if ttl else None,
-            visibility=_visibility(visibility),
+            visibility=checked_choice(Visibility, visibility, what="visibility"),
             sensitivity=checked_within(sensitivity, 0, 9, what="sensitivity"),
             priority=checked_within(priority, -9, 9, what="priority"),
         )
         with self._core.indexer.writing():
             return self._core.intake.state(self._principal, self._id, draft)
 
-    def ingest(self, messages: Iterable[Message], *, session: str | None = None) -> Sequence[Memory]:
+    def ingest(
+        self,
+        messages: Iterable[Message],
+        *,
+        session: str | None = None,
+        visibility: Visibility | str = Visibility.PRIVATE,
+    ) -> Sequence[Memory]:
         """Keep messages verbatim, in one transaction; return one memory a message, in order.
 
         A message sent again (equal id; or equal speaker, text and time, in the same session) is the
         same memory. One whose text changed under the same id becomes the next version.
         """
         self._core.check_open()
-        drafts = said(messages, session=session)
+        drafts = said(
+            messages, session=session, visibility=checked_choice(Visibility, visibility, what="visibility")
+        )
         if not drafts:
             return []
         with self._core.indexer.writing():
@@ -174,7 +184,7 @@ class MemCube:
         source, target = checked_id(source), checked_id(target)
         if source == target:
             raise InvalidInput("a memory cannot be linked to itself")
-        relation = _relation(relation)
+        relation = checked_choice(Relation, relation, what="relation")
         with self._core.catalog.write(self._principal) as tx:
             return tx.link(tx.open(self._id), source, relation, target)
 
@@ -204,7 +214,82 @@ class MemCube:
         self._core.check_open()
         memory_id = checked_id(memory_id)
         with self._core.indexer.writing(), self._core.catalog.write(self._principal) as tx:
-            return tx_life.step(tx, tx.open(self._id), memory_id, trigger)
+            return tx_life.step(tx, tx.open(self._id, NEEDS[trigger]), memory_id, trigger)
+
+    # --- who may do what, and how much -------------------------------------------------------
+
+    def classify(
+        self,
+        memory_id: str,
+        *,
+        visibility: Visibility | str | None = None,
+        sensitivity: int | None = None,
+        priority: int | None = None,
+    ) -> Memory:
+        """Change who may see a memory, how sensitive it is, how much it counts; return it.
+
+        "private" is seen by its owner and the cube's admins, "shared" by whoever may read the cube,
+        "public" by every principal of the store. No new version is written.
+        """
+        self._core.check_open()
+        changes: dict[str, Any] = {}
+        if visibility is not None:
+            changes["visibility"] = checked_choice(Visibility, visibility, what="visibility").value
+        if sensitivity is not None:
+            changes["sensitivity"] = checked_within(sensitivity, 0, 9, what="sensitivity")
+        if priority is not None:
+            changes["priority"] = checked_within(priority, -9, 9, what="priority")
+        if not changes:
+            raise InvalidInput("nothing to change: give visibility, sensitivity or priority")
+        memory_id = checked_id(memory_id)
+        with self._core.indexer.writing(), self._core.catalog.write(self._principal) as tx:
+            cube = tx.open(self._id, NEEDS["classify"])
+            tx_share.classify(tx, cube, memory_id, changes)
+            return tx.memory(cube, memory_id)
+
+    def grant(self, to: Principal | Group | str, right: Right | str) -> Grant:
+        """Give a principal (or a group of yours) a right on this cube: read, write, share or admin.
+
+        Whoever holds SHARE passes on READ and WRITE, if they hold it; ADMIN and the owner give all.
+        """
+        self._core.check_open()
+        to, wanted = _grantee(to), checked_choice(Right, right, what="right")
+        with self._core.catalog.write(self._principal) as tx:
+            return tx_share.grant(tx, tx.open(self._id, NEEDS["grant"]), to, wanted)
+
+    def revoke(self, to: Principal | Group | str, right: Right | str | None = None) -> int:
+        """Take a right (or all of them) away; return how many were taken."""
+        self._core.check_open()
+        to, wanted = _grantee(to), None if right is None else checked_choice(Right, right, what="right")
+        with self._core.catalog.write(self._principal) as tx:
+            return tx_share.revoke(tx, tx.open(self._id, NEEDS["revoke"]), to, wanted)
+
+    def grants(self) -> Sequence[Grant]:
+        """Return who was given which right on this cube, oldest first."""
+        with self._core.reading(self._principal, self._id, NEEDS["grants"]) as (view, cube):
+            return tx_share.granted(view, cube)
+
+    def limit(
+        self, *, ttl: timedelta | None = None, memories: int | None = None, text_bytes: int | None = None
+    ) -> Limits:
+        """Set what the cube may hold, all three anew; what is not given has no limit.
+
+        `ttl` bounds how long each memory is known, those that are there included; what is above
+        `memories` or `text_bytes` (present texts, UTF-8) is refused with QuotaExceeded from now on.
+        """
+        self._core.check_open()
+        for name, value in (("memories", memories), ("text_bytes", text_bytes)):
+            if value is not None:
+                checked_within(value, 0, 1 << 62, what=name)
+        limits = Limits(ttl=checked_ttl(ttl), memories=memories, text_bytes=text_bytes)
+        with self._core.catalog.write(self._principal) as tx:
+            tx_share.limit(tx, tx.open(self._id, NEEDS["limit"]), limits)
+        return limits
+
+    def limits(self) -> Limits:
+        """Return what the cube may hold."""
+        with self._core.reading(self._principal, self._id) as (_view, cube):
+            return cube.limits
 
     # --- read --------------------------------------------------------------------------------
 
@@ -253,7 +338,13 @@ class MemCube:
             checked_within(limit, 0, 1 << 62, what="limit")
         checked_within(offset, 0, 1 << 62, what="offset")
         with self._core.reading(self._principal, self._id) as (view, cube):
-            return view.listed(cube, wanted, limit=limit, offset=offset, state=_state(state))
+            return view.listed(
+                cube,
+                wanted,
+                limit=limit,
+                offset=offset,
+                state=None if state is None else checked_choice(State, state, what="state"),
+            )
 
     def history(self, memory_id: str) -> Sequence[Revision]:
         """Return every version of a memory, oldest first."""
@@ -271,7 +362,11 @@ class MemCube:
         `state` looks among those in one state, as in `list`.
         """
         with self._core.reading(self._principal, self._id) as (view, cube):
-            return view.id_starting(cube, checked_name(prefix, what="memory id"), state=_state(state))
+            return view.id_starting(
+                cube,
+                checked_name(prefix, what="memory id"),
+                state=None if state is None else checked_choice(State, state, what="state"),
+            )
 
     def count(self) -> int:
         """Return how many memories of the cube are in sight."""
@@ -280,8 +375,8 @@ class MemCube:
 
     def lag(self) -> int:
         """Return how many changes of this cube the index has not been told yet."""
-        with self._core.reading(self._principal, self._id) as (_view, cube):
-            return self._core.indexer.owed(cube_id=cube.id)
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return outbox.owed_of(view, cube)
 
 
 def _in_session(where: Where, session: str | None) -> Where:
@@ -296,22 +391,5 @@ def _fields(where: Where) -> dict[str, Any]:
     return {name: getattr(where, name) for name in where.__slots__}
 
 
-def _visibility(value: Visibility | str) -> Visibility:
-    try:
-        return Visibility(value)
-    except ValueError as exc:
-        raise InvalidInput(f"visibility is one of {', '.join(Visibility)}, not {value!r}") from exc
-
-
-def _state(value: State | str | None) -> State | None:
-    try:
-        return None if value is None else State(value)
-    except ValueError as exc:
-        raise InvalidInput(f"a state is one of {', '.join(State)}, not {value!r}") from exc
-
-
-def _relation(value: Relation | str) -> Relation:
-    try:
-        return Relation(value)
-    except ValueError as exc:
-        raise InvalidInput(f"a relation is one of {', '.join(Relation)}, not {value!r}") from exc
+def _grantee(to: Principal | Group | str) -> Principal | Group:
+    return to if isinstance(to, Principal | Group) else Principal(to)

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 from memos_core.errors import InvalidInput
 
 MAX_TEXT_BYTES = 1 << 20  # one MiB: a memory is a thing said, not an archive
 MAX_NAME_BYTES = 1024
 MAX_TTL = timedelta(days=365_000)
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class State(StrEnum):
@@ -241,6 +245,14 @@ def checked_time(at: object, *, what: str) -> datetime | None:
 def checked_id(memory_id: object) -> str:
     """Return `memory_id` if it could be one."""
     return checked_name(memory_id, what="memory id")
+
+
+def checked_choice(kind: type[Choice], value: object, *, what: str) -> Choice:
+    """Return `value` as one of the words of `kind`."""
+    try:
+        return kind(str(value))
+    except ValueError as exc:
+        raise InvalidInput(f"{what} is one of {', '.join(kind)}, not {value!r}") from exc
 
 
 def checked_within(value: object, low: int, high: int, *, what: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -10,12 +10,13 @@ from typing import Self
 
 from memos_core.care import Checkup, Reindexed, Stats, Upkeep, checkup, kept_up, measured, reindexed
 from memos_core.core import Core
-from memos_core.cube import Principal
+from memos_core.cube import Group, Principal, Right
 from memos_core.embed import EmbedderSpec
 from memos_core.errors import InvalidInput, NotFound
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
 from memos_core.protocols import TextIndex
+from memos_core.vault import tx_share
 from memos_core.vault.catalog import utc_now
 
 RESIDENT_BYTES = 512 << 20
@@ -88,8 +89,13 @@ class MemOS:
         wanted = self.principal if owner is None else _principal(owner)
         with self._core.catalog.read() as view:
             header = view.find_cube(wanted.name, name)
-            if header is not None and view.may_read(self.principal, header):
-                return MemCube(self._core, header, self.principal)
+            if header is not None:
+                try:
+                    return MemCube(
+                        self._core, view.enter(header.id, self.principal, Right.READ), self.principal
+                    )
+                except NotFound as exc:
+                    raise NotFound("cube", name) from exc
         if wanted != self.principal:
             raise NotFound("cube", name)
         with self._core.catalog.write(self.principal) as tx:
@@ -101,6 +107,25 @@ class MemOS:
         self._core.check_open()
         with self._core.catalog.read() as view:
             return [MemCube(self._core, header, self.principal) for header in view.cubes_of(self.principal)]
+
+    def group(self, name: str, *, members: Iterable[Principal | str] | None = None) -> Group:
+        """Return your group of this name, made on first use; with `members` it has exactly these.
+
+        A right that a cube grants to the group holds for whoever is in it at that moment.
+        """
+        self._core.check_open()
+        checked_name(name, what="group name")
+        if isinstance(members, str | Principal):
+            raise InvalidInput(f"members must be several principals, not {members!r}: write members=[...]")
+        names = None if members is None else [_principal(each).name for each in members]
+        with self._core.catalog.write(self.principal) as tx:
+            return tx_share.group(tx, name, names)
+
+    def groups(self) -> Sequence[Group]:
+        """Return the groups that you own or are in, by name."""
+        self._core.check_open()
+        with self._core.catalog.read() as view:
+            return tx_share.groups_of(view, self.principal)
 
     # --- care --------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memos_core.cli import caring, living, reading, story, writing
+from memos_core.cli import caring, living, reading, sharing, story, writing
 from memos_core.cli.out import emit, warn
 from memos_core.errors import Locked, MemOSError, NotFound
 
@@ -108,6 +108,15 @@ _COMMANDS: dict[str, list[Callable[..., None]]] = {
         living.unfreeze,
         living.copy,
         living.upkeep,
+    ],
+    "Share": [
+        sharing.grant,
+        sharing.revoke,
+        sharing.grants,
+        sharing.group,
+        sharing.groups,
+        sharing.classify,
+        sharing.limit,
     ],
     "Look": [reading.recall, reading.list_, reading.show, reading.history],
     "Look after the store": [caring.stats, caring.doctor, caring.reindex],

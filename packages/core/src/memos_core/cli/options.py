@@ -23,7 +23,9 @@ As = Annotated[
 ]
 Cube = Annotated[
     str | None,
-    typer.Option("--cube", metavar="NAME", help="Which cube. Reading: all of yours; writing: main."),
+    typer.Option(
+        "--cube", metavar="NAME", help="Which cube. Reading: all of yours, or OWNER/NAME; writing: main."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout, nothing else.")]
 Embedder = Annotated[

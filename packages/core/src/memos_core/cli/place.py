@@ -37,11 +37,17 @@ def opened(
 
 
 def cubes_to_read(memos: MemOS, name: str | None) -> Sequence[MemCube]:
-    """Return the cube of this name, or, without a name, every cube of the principal."""
+    """Return the cube of this name, or, without a name, every cube of the principal.
+
+    "ana/notes" is the cube "notes" of Ana's, where the principal has none that is called so.
+    """
     mine = [cube for cube in memos.cubes() if cube.owner == memos.principal.name]
     if name is None:
         return mine
     named = [cube for cube in mine if cube.name == name]
+    if not named and "/" in name:
+        owner, _, theirs = name.partition("/")
+        return [memos.cube(theirs, owner=owner)]
     if not named:
         raise NotFound("cube", name)
     return named

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from memos_core.errors import InvalidInput
-from memos_core.memory import Message, checked_name
+from memos_core.memory import Message, Visibility, checked_name
 from memos_core.tiers.text.speech import ROLES
 from memos_core.vault.draft import Draft
 
 
-def said(messages: Iterable[Message], *, session: str | None) -> list[Draft]:
+def said(
+    messages: Iterable[Message], *, session: str | None, visibility: Visibility = Visibility.PRIVATE
+) -> list[Draft]:
     """Return one draft per message, in order.
 
     Two messages are the same if they agree in session and id, or, without an id, in session,
@@ -22,10 +24,10 @@ def said(messages: Iterable[Message], *, session: str | None) -> list[Draft]:
         raise InvalidInput(f"ingest takes several messages, not {type(messages).__name__}: write [message]")
     if session is not None:
         checked_name(session, what="session")
-    return [_said(message, session) for message in messages]
+    return [_said(message, session, visibility) for message in messages]
 
 
-def _said(message: object, session: str | None) -> Draft:
+def _said(message: object, session: str | None, visibility: Visibility) -> Draft:
     if not isinstance(message, Message):
         raise InvalidInput(f"ingest takes Message(speaker, text) values, not {type(message).__name__}")
     role = message.role or (message.speaker if message.speaker.lower() in ROLES else None)
@@ -44,6 +46,7 @@ def _said(message: object, session: str | None) -> Draft:
         session=session,
         message_id=message.id,
         event_at=message.at,
+        visibility=visibility,
     )
 
 

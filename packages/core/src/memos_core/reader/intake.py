@@ -8,13 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from memos_core.cube import CubeHeader, Principal
-from memos_core.governance import Right
+from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.memory import Memory
 from memos_core.protocols import Embedder
 from memos_core.reader.drafts import statement_digest
 from memos_core.reader.keys import keys_of
-from memos_core.vault import tx_life
+from memos_core.vault import tx_life, tx_share
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.tx import Tx
@@ -46,6 +45,7 @@ class Intake:
 
     def _restate(self, tx: Tx, cube: CubeHeader, memory_id: str, draft: Draft) -> Memory:
         """Give a known statement another source, and whatever the header lacked."""
+        draft = tx_share.allowed(tx, cube, draft)
         tx.add_source(cube, memory_id, draft)
         changes = _restated(tx.memory(cube, memory_id), draft)
         if changes:

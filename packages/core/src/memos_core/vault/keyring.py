@@ -14,6 +14,7 @@ from memos_core.protocols import KeyRow
 from memos_core.vault import schema
 from memos_core.vault.draft import Draft
 from memos_core.vault.schema import OUT_OF_SIGHT, memories, parts, vectors
+from memos_core.vault.statements import visible_to
 
 
 class Unkeyed(NamedTuple):
@@ -27,7 +28,7 @@ class Unkeyed(NamedTuple):
 def key_rows(
     connection: Connection, cube: CubeHeader, model: str, seqs: Sequence[int] | None = None
 ) -> Iterator[KeyRow]:
-    """Yield the keys of a cube's memories (or of these) that were embedded by `model`, by seq."""
+    """Yield the keys by `model` of a cube's memories (or of these) that may be seen, by seq."""
     base = (
         select(
             memories.c.seq,
@@ -44,7 +45,7 @@ def key_rows(
         .join(vectors, vectors.c.memory_seq == memories.c.seq)
         .join(schema.lexical, schema.lexical.c.rowid == memories.c.seq)
         .where(memories.c.cube_id == cube.id, vectors.c.model == model)
-        .where(memories.c.state.not_in(OUT_OF_SIGHT))
+        .where(memories.c.state.not_in(OUT_OF_SIGHT), visible_to(cube.access))
         .order_by(memories.c.seq)
     )
     queries = [base] if seqs is None else [base.where(memories.c.seq.in_(p)) for p in parts(seqs)]
@@ -57,7 +58,7 @@ def key_count(connection: Connection, cube: CubeHeader, model: str) -> int:
     found = connection.execute(
         select(func.coalesce(func.sum(vectors.c.key_count), 0))
         .join(memories, memories.c.seq == vectors.c.memory_seq)
-        .where(memories.c.cube_id == cube.id, vectors.c.model == model)
+        .where(memories.c.cube_id == cube.id, vectors.c.model == model, visible_to(cube.access))
     )
     return int(found.scalar_one())
 

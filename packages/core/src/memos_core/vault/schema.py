@@ -97,7 +97,38 @@ cubes = Table(
     Column("name", String, nullable=False),
     Column("change", BigInteger, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("ttl", BigInteger),  # microseconds that each memory may be known; NULL is no limit, as below
+    Column("max_memories", BigInteger),
+    Column("max_bytes", BigInteger),
     UniqueConstraint("owner", "name"),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    UniqueConstraint("owner", "name"),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("group_id", ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("member", String, primary_key=True, index=True),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("cube_id", ForeignKey("cubes.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String, primary_key=True),  # "principal" or "group"
+    Column("grantee", String, primary_key=True, index=True),  # a name, or a group's id
+    Column("right", String, primary_key=True),
+    Column("by", String, nullable=False),
+    Column("at", UtcTime, nullable=False),
 )
 
 memories = Table(

@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
 
-from memos_core.cube import CubeHeader, Principal
+from memos_core.cube import Access, CubeHeader, Principal, Right
 from memos_core.errors import Conflict, InvalidInput
-from memos_core.governance import Right, cube_key
+from memos_core.governance import cube_key
 from memos_core.lifecycle import check_writable
 from memos_core.memory import Erasure, Link, Relation, State
-from memos_core.vault import values
+from memos_core.vault import tx_share, values
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.keyring import Unkeyed
 from memos_core.vault.schema import (
@@ -55,11 +55,11 @@ class Tx(View):
             )
         )
         self._note(cube, "create")
-        return cube
+        return replace(cube, access=Access(principal=cube.owner, rights=frozenset(Right)))
 
-    def open(self, cube_id: str) -> CubeHeader:
-        """Enter a cube for writing and count one change of it."""
-        return self.counted(self.enter(cube_id, self.principal, Right.WRITE))
+    def open(self, cube_id: str, right: Right = Right.WRITE) -> CubeHeader:
+        """Enter a cube for a change, which needs this right, and count it."""
+        return self.counted(self.enter(cube_id, self.principal, right))
 
     def counted(self, cube: CubeHeader) -> CubeHeader:
         """Count one change of a cube that was entered."""
@@ -72,6 +72,7 @@ class Tx(View):
         """Write new memories, each with its version, source, keys, audit line and debt; return seqs."""
         if not drafts:
             return []
+        drafts = [(tx_share.allowed(self, cube, draft), keys) for draft, keys in drafts]
         positions = self._positions(cube, [draft for draft, _ in drafts])
         rows = [
             values.of_memory(cube, draft, position=position, owner=self.principal, now=self.now)
@@ -90,6 +91,7 @@ class Tx(View):
         self._write_tags(rows)
         self._write_keys(cube, {seq: keys for seq, (_, keys) in zip(seqs, drafts, strict=True)})
         self._owe(cube, [(row["id"], row["seq"], 1) for row in rows], verb="remember")
+        tx_share.check_quota(self, cube)
         return seqs
 
     def add_source(self, cube: CubeHeader, memory_id: str, draft: Draft) -> None:
@@ -128,6 +130,7 @@ class Tx(View):
             self._erase_keys(row.seq)
             self._write_keys(cube, {row.seq: keys})
         self._owe(cube, [(memory_id, row.seq, new["version"])], verb="revise")
+        tx_share.check_quota(self, cube)
         return int(row.seq)
 
     def erase(self, cube: CubeHeader, memory_id: str) -> Erasure:

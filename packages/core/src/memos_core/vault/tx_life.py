@@ -14,7 +14,6 @@ from memos_core.lifecycle import IN_USE, Standing, Trigger, advanced, moved
 from memos_core.memory import Memory, Relation, State
 from memos_core.vault import statements
 from memos_core.vault.draft import Draft, Keys
-from memos_core.vault.rows import to_cube
 from memos_core.vault.schema import OUT_OF_SIGHT, lexical, memories, parts
 from memos_core.vault.tx import Tx
 
@@ -71,7 +70,7 @@ def first_uses(tx: Tx, seqs: Collection[int]) -> None:
                 tx.connection.execute(
                     update(memories).where(memories.c.seq == row.seq).values(state=to.value)
                 )
-                cube = headers.get(row.cube_id) or _header(tx, row.cube_id)
+                cube = headers.get(row.cube_id) or tx.header(row.cube_id)
                 headers[row.cube_id] = cube
                 tx._note(cube, Trigger.USE, memory_id=row.id, version=row.version, detail=f"{row.state}>{to}")
 
@@ -104,14 +103,10 @@ def _aged(tx: Tx, rows: Sequence[Row[Any]], trigger: Trigger, *, idle: timedelta
         if to is None:
             continue
         if row.cube_id not in opened:
-            opened[row.cube_id] = tx.counted(_header(tx, row.cube_id))
+            opened[row.cube_id] = tx.counted(tx.header(row.cube_id))
         _move(tx, opened[row.cube_id], row, to, verb=trigger)
         done += 1
     return done
-
-
-def _header(tx: Tx, cube_id: str) -> CubeHeader:
-    return to_cube(tx.connection.execute(statements.CUBE, {"cube": cube_id}).one())
 
 
 def _move(tx: Tx, cube: CubeHeader, row: Row[Any], to: State, *, verb: str) -> None:
