@@ -55,6 +55,8 @@ STORE = {
     "lag": "counts for whoever runs the store; shows no content",
     "drain": "tells the index what is due",
     "reindex": "makes the index anew",
+    "audit": "of cubes that you do not govern it gives hashes only",
+    "verify_audit": "sound or not; shows no content",
     "upkeep": "does what was promised when a memory was written",
     "stats": "counts and sizes",
     "doctor": "sound or not",

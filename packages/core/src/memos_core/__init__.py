@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memos_core.aio import AsyncMemCube as AsyncMemCube
     from memos_core.aio import AsyncMemOS as AsyncMemOS
+    from memos_core.audit import AuditCheck as AuditCheck
+    from memos_core.audit import AuditHead as AuditHead
+    from memos_core.audit import AuditLine as AuditLine
     from memos_core.care import Checkup as Checkup
     from memos_core.care import Finding as Finding
     from memos_core.care import Reindexed as Reindexed
@@ -61,6 +64,9 @@ __version__ = "0.1.0"
 _HOME = {
     "AsyncMemCube": "aio",
     "AsyncMemOS": "aio",
+    "AuditCheck": "audit",
+    "AuditHead": "audit",
+    "AuditLine": "audit",
     "Checkup": "care",
     "Finding": "care",
     "Reindexed": "care",

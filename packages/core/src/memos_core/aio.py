@@ -145,6 +145,8 @@ class AsyncMemOS:
     lag = _awaited_care(MemOS.lag)
     drain = _awaited_care(MemOS.drain)
     reindex = _awaited_care(MemOS.reindex)
+    audit = _awaited_care(MemOS.audit)
+    verify_audit = _awaited_care(MemOS.verify_audit)
     upkeep = _awaited_care(MemOS.upkeep)
     stats = _awaited_care(MemOS.stats)
     doctor = _awaited_care(MemOS.doctor)

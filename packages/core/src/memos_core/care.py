@@ -14,7 +14,7 @@ from memos_core.embed import EmbedderSpec, open_embedder
 from memos_core.errors import BackendError
 from memos_core.protocols import Embedder
 from memos_core.reader.keys import keys_of
-from memos_core.vault import keyring, tx_life
+from memos_core.vault import chain, keyring, tx_life
 from memos_core.vault.tx import Tx
 
 EMBED_BATCH = 256
@@ -98,8 +98,8 @@ def measured(core: Core) -> Stats:
 
 
 def checkup(core: Core) -> Checkup:
-    """Check the catalog, the keys, the blobs and the index against each other."""
-    return Checkup(findings=[_catalog(core), _keys(core), _blobs(core), _index(core)])
+    """Check the catalog, the audit, the keys, the blobs and the index."""
+    return Checkup(findings=[_catalog(core), _audit(core), _keys(core), _blobs(core), _index(core)])
 
 
 def _catalog(core: Core) -> Finding:
@@ -111,6 +111,14 @@ def _catalog(core: Core) -> Finding:
         detail="SQLite finds it sound" if found == "ok" else found,
         remedy="" if found == "ok" else "restore the folder from a backup",
     )
+
+
+def _audit(core: Core) -> Finding:
+    with core.catalog.read() as view:
+        check = chain.verify(view.connection)
+    detail = "; ".join(check.findings) or f"{check.head.lines} lines, each sealed by the next"
+    remedy = "" if check.ok else "restore the folder from a backup; somebody wrote to it past the library"
+    return Finding(check="audit", ok=check.ok, detail=detail, remedy=remedy)
 
 
 def _keys(core: Core) -> Finding:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from memos_core.audit import AuditCheck, AuditLine
 from memos_core.care import Checkup, Reindexed, Stats, Upkeep, checkup, kept_up, measured, reindexed
 from memos_core.core import Core
 from memos_core.cube import Group, Principal, Right
@@ -16,7 +17,7 @@ from memos_core.errors import InvalidInput, NotFound
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
 from memos_core.protocols import TextIndex
-from memos_core.vault import tx_share
+from memos_core.vault import chain, tx_share
 from memos_core.vault.catalog import utc_now
 
 RESIDENT_BYTES = 512 << 20
@@ -155,6 +156,21 @@ class MemOS:
         """
         self._core.check_open()
         return reindexed(self._core, embedder=embedder, progress=progress or _unseen)
+
+    def audit(self) -> Sequence[AuditLine]:
+        """Return every line of the audit, oldest first; of cubes that you do not govern the hash only."""
+        self._core.check_open()
+        with self._core.catalog.read() as view:
+            return chain.lines_for(view, self.principal)
+
+    def verify_audit(self, *, head: str | None = None) -> AuditCheck:
+        """Check that no line of the audit was changed, removed, put in or moved.
+
+        `head` is a hash that was noted earlier (`verify_audit().head.hash`): it has to be in the chain.
+        """
+        self._core.check_open()
+        with self._core.catalog.read() as view:
+            return chain.verify(view.connection, noted=head)
 
     def upkeep(self, *, archive_after: timedelta | None = None) -> Upkeep:
         """Expire what is overdue, in every cube; archive what nobody used for so long.

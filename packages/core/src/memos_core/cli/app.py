@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memos_core.cli import caring, living, reading, sharing, story, writing
+from memos_core.cli import auditing, caring, living, reading, sharing, story, writing
 from memos_core.cli.out import emit, warn
 from memos_core.errors import Locked, MemOSError, NotFound
 
@@ -124,3 +124,4 @@ _COMMANDS: dict[str, list[Callable[..., None]]] = {
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:
         app.command(name=_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)
+app.add_typer(auditing.app, name="audit", rich_help_panel="Look after the store")

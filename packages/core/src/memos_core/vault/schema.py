@@ -235,6 +235,7 @@ audit = Table(
     Column("memory_seq", BigInteger),
     Column("version", Integer),
     Column("detail", String),  # a word of ours: which step was taken, which right was given to whom
+    Column("hash", String),  # of this line and the one before; the revision that added it filled it in
     Index(None, "cube_id", "change"),
 )
 

@@ -15,11 +15,10 @@ from memos_core.errors import Conflict, InvalidInput
 from memos_core.governance import cube_key
 from memos_core.lifecycle import check_writable
 from memos_core.memory import Erasure, Link, Relation, State
-from memos_core.vault import tx_share, values
+from memos_core.vault import chain, tx_share, values
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.keyring import Unkeyed
 from memos_core.vault.schema import (
-    audit,
     cubes,
     edges,
     lexical,
@@ -284,8 +283,8 @@ class Tx(View):
         """Write the audit line and the debt to the index for each (id, seq, version)."""
         if not changed:
             return
-        self.connection.execute(
-            insert(audit),
+        chain.append(
+            self.connection,
             [
                 self._line(cube, verb, memory_id=memory_id, seq=seq, version=version, detail=detail)
                 for memory_id, seq, version in changed
@@ -297,7 +296,7 @@ class Tx(View):
         )
 
     def _note(self, cube: CubeHeader, verb: str, **of: Any) -> None:
-        self.connection.execute(insert(audit).values(self._line(cube, verb, **of)))
+        chain.append(self.connection, [self._line(cube, verb, **of)])
 
     def _line(self, cube: CubeHeader, verb: str, **of: Any) -> dict[str, Any]:
         return values.of_audit(cube, verb, by=self.principal, now=self.now, **of)

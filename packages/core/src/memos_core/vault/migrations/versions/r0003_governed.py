@@ -1,9 +1,14 @@
-"""A life cycle and its audit; grants, groups and limits."""
+"""A life cycle; grants, groups and limits; an audit that is a chain."""
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
+
 import sqlalchemy as sa
 from alembic import op
+
+from memos_core.audit import GENESIS, AuditLine  # the form of a line is a format: it does not change
 
 revision = "0003"
 down_revision = "0001"
@@ -17,6 +22,39 @@ def upgrade() -> None:
     _groups()
     _members()
     _grants()
+    _chain()
+
+
+def _chain() -> None:
+    """Seal the lines that are there, and refuse from now on to change or delete one."""
+    connection = op.get_bind()
+    op.add_column("audit", sa.Column("hash", sa.String(), nullable=True))
+    rows = connection.execute(sa.text("SELECT * FROM audit ORDER BY seq")).mappings().all()
+    last = GENESIS
+    for number, row in enumerate(rows, start=1):
+        line = AuditLine(
+            seq=number,
+            at=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=row["at"]),
+            principal=row["principal"],
+            cube=row["cube_id"],
+            change=row["change"],
+            verb=row["verb"],
+            memory=row["memory_id"],
+            memory_seq=row["memory_seq"],
+            version=row["version"],
+        )
+        last = line.sealed_after(last)
+        connection.execute(
+            sa.text("UPDATE audit SET seq = :number, hash = :hash WHERE seq = :seq"),
+            {"number": number, "hash": last, "seq": row["seq"]},
+        )
+    head = json.dumps({"lines": len(rows), "hash": last})
+    connection.execute(sa.text("INSERT INTO store (key, value) VALUES ('audit.head', :head)"), {"head": head})
+    for verb in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER audit_refuses_{verb.lower()} BEFORE {verb} ON audit "
+            "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
+        )
 
 
 def _groups() -> None:
