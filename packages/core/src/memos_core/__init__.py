@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from memos_core.errors import MigrationNeeded as MigrationNeeded
     from memos_core.errors import NotFound as NotFound
     from memos_core.errors import QuotaExceeded as QuotaExceeded
+    from memos_core.errors import SecretFound as SecretFound
     from memos_core.memcube import MemCube as MemCube
     from memos_core.memory import Behaviour as Behaviour
     from memos_core.memory import Descriptive as Descriptive
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from memos_core.query import Recall as Recall
     from memos_core.query import Where as Where
     from memos_core.query import Why as Why
+    from memos_core.redaction import Redaction as Redaction
 
 __version__ = "0.1.0"
 
@@ -91,6 +93,7 @@ _HOME = {
     "MigrationNeeded": "errors",
     "NotFound": "errors",
     "QuotaExceeded": "errors",
+    "SecretFound": "errors",
     "MemCube": "memcube",
     "Behaviour": "memory",
     "Descriptive": "memory",
@@ -110,6 +113,7 @@ _HOME = {
     "Recall": "query",
     "Where": "query",
     "Why": "query",
+    "Redaction": "redaction",
 }
 
 __all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names by construction

@@ -20,6 +20,7 @@ from memos_core.embed import EmbedderSpec
 from memos_core.memcube import MemCube
 from memos_core.memos import LOCAL, RESIDENT_BYTES, MemOS
 from memos_core.protocols import TextIndex
+from memos_core.redaction import Redaction
 from memos_core.vault.catalog import utc_now
 
 P = ParamSpec("P")
@@ -113,6 +114,7 @@ class AsyncMemOS:
         embedder: EmbedderSpec = None,
         index: str | TextIndex | None = None,
         resident_bytes: int = RESIDENT_BYTES,
+        redaction: Redaction | str | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> AsyncMemOS:
         """Open a store; see `MemOS.open`."""
@@ -124,6 +126,7 @@ class AsyncMemOS:
                 embedder=embedder,
                 index=index,
                 resident_bytes=resident_bytes,
+                redaction=redaction,
                 clock=clock,
             )
         )

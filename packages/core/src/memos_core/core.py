@@ -17,6 +17,7 @@ from memos_core.operator.recall import Recaller
 from memos_core.operator.residents import Residents
 from memos_core.protocols import Embedder, TextIndex
 from memos_core.reader.intake import Intake
+from memos_core.redaction import Redaction
 from memos_core.vault import keyring, outbox
 from memos_core.vault.blobs import Blobs
 from memos_core.vault.catalog import Catalog
@@ -41,9 +42,10 @@ class Core:
         embedder: EmbedderSpec,
         index: str | TextIndex | None,
         resident_bytes: int,
+        redaction: Redaction,
         clock: Callable[[], datetime],
     ) -> None:
-        self.folder = _prepared(folder)
+        self.folder, self.redaction = _prepared(folder), redaction
         self._closing = self._closed = False
         self._opening = threading.RLock()
         self._embedder: CachingEmbedder | None = None

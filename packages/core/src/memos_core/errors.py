@@ -9,6 +9,7 @@
     ├── Forbidden             you may see it, you may not do this to it
     ├── QuotaExceeded         the cube is full (`what`, `limit`, `wanted`)
     ├── InvalidInput          the argument cannot be accepted as it is (also a ValueError)
+    │   └── SecretFound           it holds what this store may not write (`kinds`)
     ├── MigrationNeeded       this store was written by another schema or embedder
     ├── FormatError           these bytes are not what they claim to be
     ├── Locked                another process holds this folder
@@ -86,6 +87,17 @@ class QuotaExceeded(MemOSError):
 
 class InvalidInput(MemOSError, ValueError):
     """An argument that cannot be accepted; the message says what would be."""
+
+
+class SecretFound(InvalidInput):
+    """A text holds what this store may not write. The error says which kinds, and never what."""
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        super().__init__(
+            f"the text holds what this store does not write ({', '.join(kinds)}): leave it out, "
+            f"or open the store with redaction='mask'"
+        )
+        self.kinds = kinds
 
 
 class MigrationNeeded(MemOSError):

@@ -87,13 +87,14 @@ class MemCube:
         """
         self._core.check_open()
         ttl = checked_ttl(ttl)
-        text, kind = checked_text(text), checked_name(kind, what="kind")
+        clean = self._core.redaction.text
+        text, kind = clean(checked_text(text)), clean(checked_name(kind, what="kind"))
         at = checked_time(at, what="at")
         draft = Draft(
             text=text,
             digest=statement_digest(text, kind=kind, at=at),
             kind=kind,
-            tags=checked_tags(tags),
+            tags=checked_tags(map(clean, checked_tags(tags))),
             event_at=at,
             expires_at=self._core.catalog.clock() + ttl if ttl else None,
             visibility=checked_choice(Visibility, visibility, what="visibility"),
@@ -116,9 +117,8 @@ class MemCube:
         same memory. One whose text changed under the same id becomes the next version.
         """
         self._core.check_open()
-        drafts = said(
-            messages, session=session, visibility=checked_choice(Visibility, visibility, what="visibility")
-        )
+        level = checked_choice(Visibility, visibility, what="visibility")
+        drafts = said(messages, session=session, visibility=level, redaction=self._core.redaction)
         if not drafts:
             return []
         with self._core.indexer.writing():
@@ -143,13 +143,14 @@ class MemCube:
         if expected is not None:
             checked_within(expected, 1, 1 << 62, what="expected")
         changes: dict[str, Any] = {}
+        clean = self._core.redaction.text
         if kind is not None:
-            changes["kind"] = checked_name(kind, what="kind")
+            changes["kind"] = clean(checked_name(kind, what="kind"))
         if tags is not None:
-            changes["tags"] = list(checked_tags(tags))
+            changes["tags"] = list(checked_tags(map(clean, checked_tags(tags))))
         if at is not None:
             changes["event_at"] = checked_time(at, what="at")
-        memory_id, text = checked_id(memory_id), checked_text(text)
+        memory_id, text = checked_id(memory_id), clean(checked_text(text))
         with self._core.indexer.writing():
             return self._core.intake.revise(
                 self._principal, self._id, memory_id, text=text, expected=expected, changes=changes
@@ -161,7 +162,8 @@ class MemCube:
         This is how a frozen memory is written on: it stays, and the copy is linked "derived_from" it.
         """
         self._core.check_open()
-        memory_id, words = checked_id(memory_id), None if text is None else checked_text(text)
+        memory_id = checked_id(memory_id)
+        words = None if text is None else self._core.redaction.text(checked_text(text))
         with self._core.indexer.writing():
             return self._core.intake.copy(self._principal, self._id, memory_id, text=words)
 

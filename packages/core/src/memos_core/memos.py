@@ -17,6 +17,7 @@ from memos_core.errors import InvalidInput, NotFound
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
 from memos_core.protocols import TextIndex
+from memos_core.redaction import Redaction, checked_redaction
 from memos_core.vault import chain, tx_share
 from memos_core.vault.catalog import utc_now
 
@@ -49,6 +50,7 @@ class MemOS:
         embedder: EmbedderSpec = None,
         index: str | TextIndex | None = None,
         resident_bytes: int = RESIDENT_BYTES,
+        redaction: Redaction | str | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> MemOS:
         """Open the store in `folder`, which is made if it is missing.
@@ -56,7 +58,9 @@ class MemOS:
         `embedder` is a name, an Embedder or a function (see `memos_core.embed`); None means the one
         that the store was made with, and MiniLM for a new store. `index` is the URI of a Milvus
         server, or a TextIndex; None means Milvus Lite in the folder. `resident_bytes` bounds the
-        keys held in RAM. `clock` returns the present moment, with its time zone.
+        keys held in RAM. `redaction` masks or refuses addresses, numbers and keys before anything is
+        written: "mask", "refuse", a Redaction, or None for neither. `clock` returns the present
+        moment, with its time zone.
 
         Raises Locked if another process has the folder open, MigrationNeeded if its vectors are of
         another embedder or its schema is newer, FormatError if the folder holds something else.
@@ -69,7 +73,14 @@ class MemOS:
         if not callable(clock):
             raise InvalidInput(f"clock must be a function that returns the time, not {clock!r}")
         checked_time(clock(), what="clock()")
-        core = Core(Path(folder), embedder=embedder, index=index, resident_bytes=resident_bytes, clock=clock)
+        core = Core(
+            Path(folder),
+            embedder=embedder,
+            index=index,
+            resident_bytes=resident_bytes,
+            redaction=checked_redaction(redaction),
+            clock=clock,
+        )
         return cls(core, who)
 
     def as_principal(self, principal: Principal | str) -> MemOS:

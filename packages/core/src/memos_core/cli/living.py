@@ -76,6 +76,7 @@ def unfreeze(
 def copy(
     id: options.Id,  # noqa: A002 - the argument's word
     text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Other words for the copy.")] = None,
+    redact: options.Redact = None,
     cube: options.Cube = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
@@ -84,7 +85,15 @@ def copy(
     """Write a new memory that is derived from another, which stays as it is, frozen or not."""
     words = None if text is None else text_of(text)
     with spinner("copying", hidden=as_json):
-        _step(id, lambda place: place.cube.copy(place.id, words), cube, store, principal, as_json=as_json)
+        _step(
+            id,
+            lambda place: place.cube.copy(place.id, words),
+            cube,
+            store,
+            principal,
+            as_json=as_json,
+            redact=redact,
+        )
 
 
 def upkeep(
@@ -116,8 +125,9 @@ def _step(
     principal: str,
     *,
     as_json: bool,
+    redact: str | None = None,
 ) -> None:
-    with opened(store, principal=principal) as memos:
+    with opened(store, principal=principal, redact=redact) as memos:
         place = find(memos, prefix, cube=cube, states=(None, "archived"))
         memory = take(place)
     if as_json:

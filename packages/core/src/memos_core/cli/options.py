@@ -34,6 +34,15 @@ Embedder = Annotated[
         "--embedder", metavar="SPEC", help="What makes the vectors: minilm-int8 (default), minilm, static, …"
     ),
 ]
+Redact = Annotated[
+    str | None,
+    typer.Option(
+        "--redact",
+        envvar="MEMOS_REDACT",
+        metavar="MODE",
+        help="Addresses, numbers, keys: off, mask or refuse.",
+    ),
+]
 Id = Annotated[str, typer.Argument(metavar="ID", help="A memory's id, or its beginning.")]
 Kind = Annotated[str | None, typer.Option("--kind", metavar="WORD", help="What kind of memory it is.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="WORD", help="A tag; may be repeated.")]

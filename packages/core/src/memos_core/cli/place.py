@@ -24,7 +24,12 @@ class Place(NamedTuple):
 
 @contextmanager
 def opened(
-    store: Path, *, principal: str, make: bool = False, embedder: str | None = None
+    store: Path,
+    *,
+    principal: str,
+    make: bool = False,
+    embedder: str | None = None,
+    redact: str | None = None,
 ) -> Generator[MemOS]:
     """Open the store for the block. Only with `make` is a new one made."""
     folder = store.expanduser()
@@ -32,7 +37,7 @@ def opened(
         raise NotFound("store", str(store))
     from memos_core import MemOS  # noqa: PLC0415 - half a second that --help need not wait for
 
-    with MemOS.open(folder, principal=principal, embedder=embedder) as memos:
+    with MemOS.open(folder, principal=principal, embedder=embedder, redaction=redact) as memos:
         yield memos
 
 
