@@ -29,6 +29,7 @@ from memos_core import (
     MigrationNeeded,
     NotFound,
     Reindexed,
+    Right,
     Where,
 )
 from memos_core.embed import CallableEmbedder
@@ -473,7 +474,7 @@ def test_a_memory_revised_while_it_was_embedded_anew_is_found_by_its_new_words(m
     new.meddle = lambda: cube.revise(memory.id, "A lighthouse keeper")
     moving.reindex(embedder=new)
     with moving._core.catalog.read() as view:
-        header = view.find_cube("local", "notes")
+        header = view.enter(cube.id, moving.principal, Right.READ)
         row = next(key_rows(view.connection, header, new.identity, [1]))
     wanted = new.embed(["Ana: A lighthouse keeper"]).astype(np.float16).tobytes()
     assert (row.version, row.vectors == wanted) == (2, True)

@@ -63,7 +63,8 @@ class Beside(RuleBasedStateMachine):
 
     def mark_audit(self) -> None:
         cubes = {self.cube(*key).id: key for key in self.models}
-        query = select(schema.audit.c.cube_id, func.count()).group_by(schema.audit.c.cube_id)
+        written = schema.audit.c.verb != "use"  # which is noted when uses are written down, at any time
+        query = select(schema.audit.c.cube_id, func.count()).where(written).group_by(schema.audit.c.cube_id)
         with self.store.memos._core.catalog.read() as view:
             counts = {row[0]: row[1] for row in view.connection.execute(query)}
         self.audited = {key: counts[cube_id] for cube_id, key in cubes.items()}
@@ -127,7 +128,12 @@ class Beside(RuleBasedStateMachine):
     def check_projection(self) -> None:
         """The index holds what the catalog says, in ids, versions, texts and vectors; no more, no less."""
         held = self.store.server.entries()
-        every = {entry.id: entry for model in self.models.values() for entry in model.entries.values()}
+        every = {
+            entry.id: entry
+            for model in self.models.values()
+            for entry in model.entries.values()
+            if entry.state in ("live", "frozen")
+        }
         assert set(held) <= set(every), "the index holds what is gone"
         assert not self.index_is_whole or set(held) == set(every), "the index lacks what is there"
         embedder = HashEmbedder(dimensions=DIMENSIONS)
@@ -152,7 +158,8 @@ class Beside(RuleBasedStateMachine):
     @invariant()
     def every_row_has_its_rows(self) -> None:
         with self.store.memos._core.catalog.read() as view:
-            wanted = set(view.connection.execute(select(schema.memories.c.seq)).scalars())
+            worded = schema.memories.c.state != "expired"
+            wanted = set(view.connection.execute(select(schema.memories.c.seq).where(worded)).scalars())
             for column in (
                 schema.versions.c.memory_seq,
                 schema.sources.c.memory_seq,

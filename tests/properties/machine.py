@@ -11,10 +11,19 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from memos_core import BackendUnavailable, Conflict, InvalidInput, MemCube, Memory, Message, NotFound
+from memos_core import (
+    BackendUnavailable,
+    Conflict,
+    IllegalTransition,
+    InvalidInput,
+    MemCube,
+    Memory,
+    Message,
+    NotFound,
+)
 from memos_core.query import Where
-from tests.properties.beside import Beside
 from tests.properties.model import CubeModel
+from tests.properties.sharing import Sharing
 from tests.properties.store import RESIDENT
 from tests.properties.strategies import (
     OWNERS,
@@ -31,7 +40,7 @@ from tests.properties.strategies import (
 )
 
 
-class StoreMachine(Beside):
+class StoreMachine(Sharing):
     """The rules: what two principals do, and what befalls their store."""
 
     @initialize(resident=st.booleans())
@@ -58,9 +67,17 @@ class StoreMachine(Beside):
             owner, name = self.stocked(owner, name)
             known = self.pick(owner, name, text)
             text, kind, at = (known.text, known.kind, known.event_at) if known else ("Mira", kind, at)
-        memory = self.cube(owner, name).remember(text, kind=kind, tags=tags, at=at, ttl=ttl)
+        expires_at, frozen = now + ttl if ttl else None, self.frozen_like(owner, name, text, kind, at)
+        try:
+            memory = self.cube(owner, name).remember(text, kind=kind, tags=tags, at=at, ttl=ttl)
+        except IllegalTransition:
+            assert any(entry.changes(tags, expires_at) for entry in frozen), "nothing of it would change"
+            self.check_audit(owner, name, changes=0)
+            self.did("remember: refused")
+            return
+        assert not any(entry.id == memory.id and entry.changes(tags, expires_at) for entry in frozen)
         self.models[owner, name].stated(
-            memory, text=text, kind=kind, tags=tags, at=at, expires_at=now + ttl if ttl else None, now=now
+            memory, text=text, kind=kind, tags=tags, at=at, expires_at=expires_at, now=now
         )
         self.check_audit(owner, name, changes=1)
         self.check_found(owner, name, memory)
@@ -70,6 +87,12 @@ class StoreMachine(Beside):
     def ingest(self, owner: str, name: str, session: str | None, turns: list[Message]) -> None:
         model = self.models[owner, name]
         before = sum(len(entry.tellings) for entry in model.entries.values())
+        if model.edits_frozen(turns, session=session, now=self.store.now):
+            with pytest.raises(IllegalTransition):
+                self.cube(owner, name).ingest(turns, session=session)
+            self.check_audit(owner, name, changes=0)
+            self.did("ingest: refused")
+            return
         memories = self.cube(owner, name).ingest(turns, session=session)
         model.said(memories, turns, session=session, now=self.store.now)
         told = sum(len(entry.tellings) for entry in model.entries.values()) - before
@@ -110,6 +133,8 @@ class StoreMachine(Beside):
             self.check_audit(owner, name, changes=0)
             self.did("revise: refused")
             return
+        if self.refused(owner, name, entry, call):
+            return
         memory = call()
         self.models[owner, name].revised(entry, text=text, kind=kind, tags=tags, at=at)
         self.check_audit(owner, name, changes=1)
@@ -120,17 +145,26 @@ class StoreMachine(Beside):
     def forget(self, owner: str, name: str, number: int) -> None:
         owner, name = self.stocked(owner, name)
         entry = self.pick(owner, name, number)
+        model = self.models[owner, name]
+        away = [each for each in model.entries.values() if not each.visible(self.store.now)]
+        if away and (entry is None or number % 3 == 0):
+            entry = away[number % len(away)]  # what is archived or expired is forgotten, too
         if entry is None:
             return
-        model = self.models[owner, name]
+        cube, memory_id = self.cube(owner, name), entry.id
+        if self.refused(owner, name, entry, lambda: cube.forget(memory_id)):
+            return
         links = sum(entry.id in (link[0], link[2]) for link in model.links)
-        receipt = self.cube(owner, name).forget(entry.id)
+        receipt = cube.forget(entry.id)
         model.forgotten(entry)
         assert receipt.memory_id == entry.id
-        assert dict(receipt.erased) == {
+        words = {
             "artifacts": 0, "links": links, "sources": len(entry.tellings), "tags": len(entry.tags),
-            "vectors": 1, "lexical": 1, "versions": len(entry.versions), "memories": 1,
+            "vectors": 1, "lexical": 1, "versions": len(entry.versions),
         }  # fmt: skip
+        if entry.state == "expired":
+            words = dict.fromkeys(words, 0)
+        assert dict(receipt.erased) == {**words, "memories": 1}
         self.check_audit(owner, name, changes=1)
         self.check_recall(owner, name, entry.text, k=len(model.entries) + 1)
         self.did("forget")
@@ -146,6 +180,8 @@ class StoreMachine(Beside):
         source = seen.pop(first % len(seen))
         target = seen[second % len(seen)]
         edge = (source.id, relation, target.id)
+        if self.refused(owner, name, source, lambda: self.cube(owner, name).link(*edge)):
+            return
         if relation == "supersedes" and model.supersedes(target.id, source.id):
             with pytest.raises(InvalidInput):
                 self.cube(owner, name).link(*edge)
@@ -234,11 +270,13 @@ class StoreMachine(Beside):
         other = OWNERS[1 - OWNERS.index(owner)]
         if gone:
             mine = self.models[owner, name]
-            ids = [*mine.erased, *(each.id for each in mine.entries.values() if not each.visible(now))]
+            away = [] if verb == 4 else [e.id for e in mine.entries.values() if not e.visible(now)]
+            ids = [*mine.erased, *away]
         else:
             ids = list_of_ids(self.models, but=(owner, name))
-        with pytest.raises(NotFound):
-            self.store.memos.as_principal(other).cube(name, owner=owner)
+        if self.shown_to_other(owner, name) is None:
+            with pytest.raises(NotFound):
+                self.store.memos.as_principal(other).cube(name, owner=owner)
         if not ids:
             return
         wanted, cube = ids[number % len(ids)], self.cube(owner, name)
@@ -258,6 +296,8 @@ class StoreMachine(Beside):
 
     def borrow(self, owner: str, name: str) -> None:
         """A handle that somebody else made opens nothing: the principal is asked at every verb."""
+        if self.shown_to_other(owner, name) is not None:
+            return
         other = OWNERS[1 - OWNERS.index(owner)]
         handle = self.cube(owner, name)
         stolen = MemCube(
@@ -271,13 +311,16 @@ class StoreMachine(Beside):
 
     # --- what happens to a store -------------------------------------------------------------
 
-    @rule(whole=st.booleans())
-    def upkeep(self, *, whole: bool) -> None:
-        """Drain or reindex; where the index is down, try to."""
-        if whole:
-            self.reindex()
-        else:
-            self.drain()
+    @rule(what=st.sampled_from(("drain", "reindex", "expire")))
+    def upkeep(self, what: str) -> None:
+        """Drain, reindex or expire; where the index is down, try to."""
+        match what:
+            case "drain":
+                self.drain()
+            case "reindex":
+                self.reindex()
+            case "expire":
+                self.expire()
 
     def drain(self) -> None:
         memos = self.store.memos
@@ -326,7 +369,7 @@ class StoreMachine(Beside):
         if entry is None:
             return
         self.drained()
-        if not entry.visible(self.store.now):
+        if not entry.visible(self.store.now) or entry.state == "frozen":
             return
         model, cube, rival = self.models[owner, name], self.cube(owner, name), self.store.rival()
         cube.revise(entry.id, first)

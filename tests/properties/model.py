@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from memos_core import Memory, Message
+from memos_core import Memory, Message, State
 from memos_core.query import Hit, Where
 
 Key = tuple[Any, ...]
@@ -27,6 +27,9 @@ class Entry:
     position: int | None = None
     statement: Key | None = None  # equal keys are one statement
     messages: dict[Key, str] = field(default_factory=dict)  # the text last told under this key
+    told: int = 0  # when a message was last told, counted over the cube
+    state: str = "live"  # or "archived", "frozen", "expired"
+    visibility: str = "private"
 
     @property
     def text(self) -> str:
@@ -48,8 +51,22 @@ class Entry:
     def at(self) -> datetime:
         return self.event_at or self.created_at
 
+    def overdue(self, now: datetime) -> bool:
+        return self.state != "frozen" and self.expires_at is not None and self.expires_at <= now
+
+    def away(self, now: datetime) -> str | None:
+        """Return why it is out of sight: "expired", "archived", or None where it is in sight."""
+        if self.overdue(now):
+            return "expired"
+        return self.state if self.state in ("archived", "expired") else None
+
     def visible(self, now: datetime) -> bool:
-        return self.expires_at is None or self.expires_at > now
+        return self.away(now) is None
+
+    def changes(self, tags: tuple[str, ...], expires_at: datetime | None) -> bool:
+        """Return whether stating it again with these would change its header."""
+        longer = self.expires_at is not None and (expires_at is None or expires_at > self.expires_at)
+        return longer or not set(tags) <= set(self.tags)
 
     def matches(self, where: Where) -> bool:
         return (
@@ -65,7 +82,7 @@ class Entry:
         lineage = frozenset((relation, target) for source, relation, target in links if source == self.id)
         return (
             self.id, len(self.versions), *self.versions[-1], self.expires_at,
-            self.speaker, self.session, self.position, self.created_at, lineage,
+            self.speaker, self.session, self.position, self.created_at, lineage, self.state == "frozen",
         )  # fmt: skip
 
 
@@ -76,6 +93,7 @@ def facts(memory: Memory) -> tuple[Any, ...]:
         memory.id, memory.version, memory.text, said.kind, said.tags, said.event_at,
         memory.header.governance.expires_at, said.speaker, said.session, said.position, said.created_at,
         frozenset((link.relation.value, link.target) for link in memory.header.behaviour.lineage),
+        memory.state is State.FROZEN,
     )  # fmt: skip
 
 
@@ -98,6 +116,8 @@ class CubeModel:
     entries: dict[str, Entry] = field(default_factory=dict)
     links: set[tuple[str, str, str]] = field(default_factory=set)
     erased: list[str] = field(default_factory=list)
+    tellings: int = 0
+    granted: str = "none"  # to the other principal
 
     def visible(self, now: datetime, where: Where | None = None) -> list[Entry]:
         return [e for e in self.entries.values() if e.visible(now) and e.matches(where or Where())]
@@ -143,7 +163,8 @@ class CubeModel:
         )
         for memory, message in zip(memories, messages, strict=True):
             key = message_key(message, session)
-            known = next((e for e in self.visible(now) if key in e.messages), None)
+            self.tellings += 1
+            known = self.known(key, now)
             if known is None:
                 assert memory.id not in self.entries, "a new message is a new memory"
                 self.entries[memory.id] = Entry(
@@ -155,15 +176,54 @@ class CubeModel:
                     session=session,
                     position=position,
                     messages={key: message.text},
+                    told=self.tellings,
                 )
                 position += 1
                 continue
             assert memory.id == known.id, "a message sent again is the same memory"
             if known.messages[key] != message.text:
                 known.messages[key] = message.text
+                known.told = self.tellings
                 known.tellings.append(message.text)
                 known.versions.append((message.text, known.kind, known.tags, message.at))
                 known.speaker, known.statement = message.speaker, None
+
+    def known(self, key: Key, now: datetime) -> Entry | None:
+        """Return what came from this message; two may have, if one was away when it was sent again."""
+        found = [entry for entry in self.visible(now) if key in entry.messages]
+        return max(found, key=lambda entry: entry.told, default=None)
+
+    def edits_frozen(self, messages: Sequence[Message], *, session: str | None, now: datetime) -> bool:
+        """Return whether one of the messages would change a frozen memory."""
+        for message in messages:
+            key = message_key(message, session)
+            known = self.known(key, now)
+            if known and known.state == "frozen" and known.messages[key] != message.text:
+                return True
+        return False
+
+    def copied(self, memory: Memory, source: Entry, *, text: str | None, now: datetime) -> None:
+        words = source.text if text is None else text
+        key: Key | None = statement_key(words, source.kind, source.event_at)
+        if any(entry.statement == key for entry in self.visible(now)):
+            key = None
+        assert memory.id not in self.entries, "a copy is a memory of its own"
+        self.entries[memory.id] = Entry(
+            memory.id,
+            [(words, *source.versions[-1][1:])],
+            [words],
+            now,
+            expires_at=source.expires_at,
+            speaker=source.speaker,
+            statement=key,
+            visibility=source.visibility,
+        )
+        self.links.add((memory.id, "derived_from", source.id))
+
+    def expired(self, entry: Entry) -> None:
+        entry.state = "expired"
+        entry.messages, entry.statement, entry.session, entry.position = {}, None, None, None
+        self.links = {link for link in self.links if entry.id not in (link[0], link[2])}
 
     def revised(
         self, entry: Entry, *, text: str, kind: str | None, tags: tuple[str, ...] | None, at: datetime | None

@@ -1,6 +1,7 @@
 """The KV tier against computing everything; then bugs are planted, and the machine has to find each.
 
-Planted: a change leaves its segments servable, an erasure leaves the files, an erasure leaves the
+Planted: a prompt shows what is hidden, a change of grants leaves its segments, a segment that is
+hidden is listed, a change leaves its segments servable, an erasure leaves the files, an erasure leaves the
 RAM, a key that forgets the readers, what changed meanwhile is kept all the same, a damaged file is
 served, a memory is left out of the prompt, a state is cut short.
 """
@@ -13,12 +14,13 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from sqlalchemy import true
 
 from memos_core.activation import plan
 from memos_core.testing import ScriptedEngine
 from memos_core.tiers.kv import container
 from memos_core.tiers.kv.levels import Levels
-from memos_core.vault import artifacts
+from memos_core.vault import artifacts, statements
 from memos_core.vault.blobs import Blobs
 from tests.properties.kv_machine import KVMachine
 
@@ -79,6 +81,18 @@ def a_state_is_cut_short(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ScriptedEngine, "prefill", lambda self, ids, base: prefill(self, ids[:-1], base))
 
 
+def what_is_hidden_is_shown(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(statements, "visible_to", lambda _access: true())
+
+
+def grants_leave_the_segments(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(artifacts, "outdate_cube", lambda *_args, **_given: 0)
+
+
+def hidden_segments_are_listed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(artifacts, "_shown", lambda _cube: true())
+
+
 BUGS: list[Callable[[pytest.MonkeyPatch], None]] = [
     erasure_leaves_the_artifacts,
     erasure_leaves_the_files,
@@ -88,6 +102,9 @@ BUGS: list[Callable[[pytest.MonkeyPatch], None]] = [
     damage_is_served,
     a_memory_is_left_out,
     a_state_is_cut_short,
+    what_is_hidden_is_shown,
+    grants_leave_the_segments,
+    hidden_segments_are_listed,
 ]
 
 

@@ -6,26 +6,31 @@ hydrated, a filter does not hold for successors, anybody may do anything, keys i
 refreshed, what is still owed is not looked at, a superseded memory stays where it is. In what is
 written: equal statements become twins, the expected version is ignored, the words of an erased
 memory stay, history keeps one version, forgetting leaves no trace in the audit, an edit within a
-batch is dropped.
+batch is dropped. In its life: what is archived is seen, or owes the index nothing, or comes back
+without its words; what is frozen is written; an expired memory keeps its sources. In who sees what:
+everybody is an admin, what is private is shown to readers, revoking leaves the right, edges to what
+is hidden are shown, granting leaves no trace in the audit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from memos_core import governance
-from memos_core.governance import Right
+from memos_core.cube import Access, Right
+from memos_core.lifecycle import Trigger
 from memos_core.operator import propose, recall
 from memos_core.operator.residents import Residents
 from memos_core.reader import intake
-from memos_core.vault import outbox, schema
+from memos_core.vault import chain, outbox, schema, tx_life, tx_share
 from memos_core.vault.outbox import Debt
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
@@ -59,9 +64,9 @@ def settles_without_looking_again(patch: pytest.MonkeyPatch) -> None:
 def revision_owes_nothing(patch: pytest.MonkeyPatch) -> None:
     owe = Tx._owe
 
-    def forgetful(tx: Tx, cube: Any, changed: Any, *, verb: str) -> None:
+    def forgetful(tx: Tx, cube: Any, changed: Any, *, verb: str, detail: Any = None) -> None:
         if verb != "revise":
-            owe(tx, cube, changed, verb=verb)
+            owe(tx, cube, changed, verb=verb, detail=detail)
         else:
             for memory_id, seq, version in changed:
                 tx._note(cube, verb, memory_id=memory_id, seq=seq, version=version)
@@ -107,7 +112,7 @@ def filter_does_not_hold_for_successors(patch: pytest.MonkeyPatch) -> None:
 
 
 def anybody_may_do_anything(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(governance, "rights", lambda principal, cube: frozenset(Right))
+    patch.setattr(governance, "rights", lambda principal, cube, granted=(): frozenset(Right))
 
 
 def keys_in_memory_are_not_refreshed(patch: pytest.MonkeyPatch) -> None:
@@ -171,10 +176,11 @@ def history_keeps_one_version(patch: pytest.MonkeyPatch) -> None:
 def forgetting_is_not_audited(patch: pytest.MonkeyPatch) -> None:
     owe = Tx._owe
 
-    def silent(tx: Tx, cube: Any, changed: Any, *, verb: str) -> None:
-        owe(tx, cube, changed, verb=verb)
-        if verb == "forget":
-            tx.connection.execute(delete(schema.audit).where(schema.audit.c.verb == verb))
+    def silent(tx: Tx, cube: Any, changed: Any, *, verb: str, detail: Any = None) -> None:
+        append = chain.append
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(chain, "append", (lambda *_: None) if verb == "forget" else append)
+            owe(tx, cube, changed, verb=verb, detail=detail)
 
     patch.setattr(Tx, "_owe", silent)
 
@@ -185,6 +191,82 @@ def edit_within_a_batch_is_dropped(patch: pytest.MonkeyPatch) -> None:
         intake,
         "news",
         lambda drafts, known: list({draft.digest: draft for draft in news(drafts, known)}.values()),
+    )
+
+
+def archived_are_seen(patch: pytest.MonkeyPatch) -> None:
+    step = tx_life.step
+
+    def shown(tx: Tx, cube: Any, memory_id: str, trigger: Trigger) -> Any:
+        memory = step(tx, cube, memory_id, trigger)
+        if trigger is Trigger.ARCHIVE:
+            row = schema.memories.c.id == memory_id
+            tx.connection.execute(update(schema.memories).where(row).values(state="activated"))
+        return memory
+
+    patch.setattr(tx_life, "step", shown)
+
+
+def archiving_owes_nothing(patch: pytest.MonkeyPatch) -> None:
+    owe = Tx._owe
+
+    def forgetful(tx: Tx, cube: Any, changed: Any, *, verb: str, detail: Any = None) -> None:
+        if verb != "archive":
+            owe(tx, cube, changed, verb=verb, detail=detail)
+        else:
+            for memory_id, seq, version in changed:
+                tx._note(cube, verb, memory_id=memory_id, seq=seq, version=version)
+
+    patch.setattr(Tx, "_owe", forgetful)
+
+
+def restored_without_its_words(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_life, "_hide_words", lambda tx, seq, cube: tx._erase_keys(seq))
+
+
+def frozen_is_written(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("memos_core.vault.tx.check_writable", lambda *given, **named: None)
+
+
+def expired_keep_their_sources(patch: pytest.MonkeyPatch) -> None:
+    erase_words = Tx.erase_words
+
+    def sloppy(tx: Tx, row: Any, *, reason: str) -> Any:
+        query = select(schema.sources).where(schema.sources.c.memory_seq == row.seq)
+        kept = [dict(each._mapping) for each in tx.connection.execute(query)]
+        erased = erase_words(tx, row, reason=reason)
+        tx.connection.execute(insert(schema.sources), kept)
+        return erased
+
+    patch.setattr(Tx, "erase_words", sloppy)
+
+
+def everybody_is_an_admin(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Access, "whole", property(lambda access: True))
+
+
+def private_is_shown_to_readers(patch: pytest.MonkeyPatch) -> None:
+    binds = Access.binds.fget  # type: ignore[attr-defined]
+    patch.setattr(Access, "binds", property(lambda access: {**binds(access), "whole": access.member}))
+
+
+def revoking_leaves_the_right(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_share, "delete", select)
+
+
+def edges_to_the_hidden_are_shown(patch: pytest.MonkeyPatch) -> None:
+    values = View._values
+
+    def open_handed(self: View, cube: Any, rows: Any) -> Any:
+        return values(self, replace(cube, access=Access(rights=frozenset(Right))), rows)
+
+    patch.setattr(View, "_values", open_handed)
+
+
+def granting_is_not_audited(patch: pytest.MonkeyPatch) -> None:
+    note = Tx._note
+    patch.setattr(
+        Tx, "_note", lambda tx, cube, verb, **of: None if verb == "grant" else note(tx, cube, verb, **of)
     )
 
 
@@ -207,6 +289,16 @@ def edit_within_a_batch_is_dropped(patch: pytest.MonkeyPatch) -> None:
         history_keeps_one_version,
         forgetting_is_not_audited,
         edit_within_a_batch_is_dropped,
+        archived_are_seen,
+        archiving_owes_nothing,
+        restored_without_its_words,
+        frozen_is_written,
+        expired_keep_their_sources,
+        everybody_is_an_admin,
+        private_is_shown_to_readers,
+        revoking_leaves_the_right,
+        edges_to_the_hidden_are_shown,
+        granting_is_not_audited,
     ],
     ids=lambda plant: plant.__name__,
 )

@@ -14,7 +14,7 @@ from langgraph.store.base import (
 )
 
 from langchain_memos import MemOSStore
-from memos_core import Closed, InvalidInput, MemOS, NotFound
+from memos_core import Closed, Entry, InvalidInput, MemOS, NotFound
 from memos_core.testing import HashEmbedder, InMemoryIndex
 
 USER = ("users", "mira")
@@ -557,3 +557,16 @@ def test_a_value_changed_while_its_write_is_awaited_is_kept_as_it_was(store):
 
     asyncio.run(main())
     assert store.get(USER, "a").value == {"n": [1]}
+
+
+def test_a_cube_that_somebody_else_shares_is_no_namespace_here(memos, clock):
+    store = MemOSStore(memos, ttl={"default_ttl": 1})
+    theirs = memos.as_principal("bob").cube("users.mira")
+    theirs.grant(memos.principal, "read")
+    theirs.records.put([Entry(key="a", data={"text": "salt"}, texts=("salt",))], visibility="shared")
+    store.put(USER, "b", {"text": "pepper"})
+    assert keys(store.search(("users",))) == keys(store.search(("users",), query="salt")) == ["b"]
+    assert store.list_namespaces() == [USER]
+    clock.move(minutes=2)
+    assert store.sweep_ttl() == 1
+    assert theirs.records.count() == 1

@@ -3,11 +3,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from memos_core import Principal, Right
 from memos_core.operator.residents import KEY_OVERHEAD, Residents
 from memos_core.tiers.text.resident import Resident
 
 PER_KEY = 4 * 64 + KEY_OVERHEAD
 AMPLE = 1 << 30
+
+
+def entered(view, owner, name):
+    return view.enter(view.find_cube(owner, name).id, Principal(owner), Right.READ)
 
 
 @pytest.fixture
@@ -16,7 +21,7 @@ def seqs(catalog, embedder):
 
     def resident_seqs(residents, cube, model=None):
         with catalog.read() as view:
-            cube = view.find_cube(cube.owner, cube.name)
+            cube = entered(view, cube.owner, cube.name)
             with residents.using(view, cube, model=model or embedder.identity, dimensions=64) as keys:
                 return None if keys is None else sorted(keys.arrays.traits.seqs.tolist())
 
@@ -60,7 +65,7 @@ def test_a_revised_memory_has_its_new_vector_alone(catalog, add, revise, header,
 
     def likeness(query):
         with catalog.read() as view:
-            cube = view.find_cube("ana", "notes")
+            cube = entered(view, "ana", "notes")
             with residents.using(view, cube, model=embedder.identity, dimensions=64) as keys:
                 place = int(np.flatnonzero(keys.arrays.traits.seqs == 1)[0])
                 return round(float(keys.cosines(embedder.embed_query(query))[place]), 2)
@@ -118,7 +123,7 @@ def test_a_reader_with_an_older_view_does_not_set_a_cube_back(seqs, catalog, add
     residents = Residents(budget=AMPLE)
     add("one")
     with catalog.read() as old:
-        cube = old.find_cube("ana", "notes")
+        cube = entered(old, "ana", "notes")
         add("two")
         newer = seqs(residents, header)
         with residents.using(old, cube, model=embedder.identity, dimensions=64) as keys:
@@ -145,7 +150,7 @@ def test_an_exception_while_keys_are_used_sets_them_free(seqs, catalog, add, hea
     residents = Residents(budget=AMPLE)
     add("one")
     with catalog.read() as view, pytest.raises(RuntimeError):  # noqa: PT012 - the block is what raises
-        cube = view.find_cube("ana", "notes")
+        cube = entered(view, "ana", "notes")
         with residents.using(view, cube, model=embedder.identity, dimensions=64):
             raise RuntimeError
     with ThreadPoolExecutor(1) as thread:  # another thread, so that a lock held on would show

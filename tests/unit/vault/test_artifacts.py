@@ -26,7 +26,7 @@ def keep(memos, cube):
 def servable(memos, cube):
     def servable(*keys):
         with memos._core.catalog.read() as view:
-            header = view.cube(cube.id)
+            header = view.header(cube.id)
         return set(memos._core.derived.servable(header, keys))
 
     return servable
@@ -98,14 +98,14 @@ def test_another_cubes_artifacts_are_not_served(memos, keep, three):
     keep("a", three[0])
     other = memos.cube("other")
     with memos._core.catalog.read() as view:
-        assert artifacts.servable(view.connection, view.cube(other.id), ["a"]) == {}
+        assert artifacts.servable(view.connection, view.header(other.id), ["a"]) == {}
 
 
 def test_a_cubes_artifacts_go_stale_together(memos, cube, keep, servable, three):
     keep("a", three[0])
     keep("b")
     with memos._core.catalog.write(memos.principal) as tx:
-        assert artifacts.outdate_cube(tx.connection, tx.cube(cube.id), reason="regranted") == 2
+        assert artifacts.outdate_cube(tx.connection, tx.header(cube.id), reason="regranted") == 2
     assert servable("a", "b") == set()
     assert memos._core.derived.discard() == 2
     assert blobs(memos) == set()

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from memos_core import InvalidInput, Link, NotFound, Principal, Relation, Where
-from memos_core.governance import Right
+from memos_core.cube import Right
 from memos_core.reader.keys import keys_of
 from memos_core.tiers.text.lexical import terms
 from memos_core.vault import keyring

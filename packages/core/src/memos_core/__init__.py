@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     from memos_core.aio import AsyncRecords as AsyncRecords
     from memos_core.aio_runtime import AsyncRuntime as AsyncRuntime
     from memos_core.aio_runtime import AsyncStream as AsyncStream
+    from memos_core.audit import AuditCheck as AuditCheck
+    from memos_core.audit import AuditHead as AuditHead
+    from memos_core.audit import AuditLine as AuditLine
     from memos_core.care import Checkup as Checkup
     from memos_core.care import Finding as Finding
     from memos_core.care import Reindexed as Reindexed
     from memos_core.care import Stats as Stats
+    from memos_core.care import Upkeep as Upkeep
     from memos_core.cube import CubeHeader as CubeHeader
+    from memos_core.cube import Grant as Grant
+    from memos_core.cube import Group as Group
+    from memos_core.cube import Limits as Limits
     from memos_core.cube import Principal as Principal
+    from memos_core.cube import Right as Right
     from memos_core.errors import BackendError as BackendError
     from memos_core.errors import BackendUnavailable as BackendUnavailable
     from memos_core.errors import Closed as Closed
@@ -35,6 +43,8 @@ if TYPE_CHECKING:
     from memos_core.errors import MemOSError as MemOSError
     from memos_core.errors import MigrationNeeded as MigrationNeeded
     from memos_core.errors import NotFound as NotFound
+    from memos_core.errors import QuotaExceeded as QuotaExceeded
+    from memos_core.errors import SecretFound as SecretFound
     from memos_core.kv import Segment as Segment
     from memos_core.kv import Verified as Verified
     from memos_core.memcube import MemCube as MemCube
@@ -60,6 +70,7 @@ if TYPE_CHECKING:
     from memos_core.record import Match as Match
     from memos_core.record import Record as Record
     from memos_core.records import Records as Records
+    from memos_core.redaction import Redaction as Redaction
     from memos_core.remote_runtime import RemoteRuntime as RemoteRuntime
     from memos_core.reply import Reply as Reply
     from memos_core.reply import Reuse as Reuse
@@ -79,12 +90,20 @@ _HOME = {
     "AsyncRuntime": "aio_runtime",
     "AsyncStream": "aio_runtime",
     "AsyncRecords": "aio",
+    "AuditCheck": "audit",
+    "AuditHead": "audit",
+    "AuditLine": "audit",
     "Checkup": "care",
     "Finding": "care",
     "Reindexed": "care",
     "Stats": "care",
+    "Upkeep": "care",
     "CubeHeader": "cube",
     "Principal": "cube",
+    "Right": "cube",
+    "Limits": "cube",
+    "Group": "cube",
+    "Grant": "cube",
     "BackendError": "errors",
     "BackendUnavailable": "errors",
     "Closed": "errors",
@@ -99,6 +118,8 @@ _HOME = {
     "NotFound": "errors",
     "Segment": "kv",
     "Verified": "kv",
+    "QuotaExceeded": "errors",
+    "SecretFound": "errors",
     "MemCube": "memcube",
     "Behaviour": "memory",
     "Descriptive": "memory",
@@ -130,6 +151,7 @@ _HOME = {
     "Match": "record",
     "Record": "record",
     "Records": "records",
+    "Redaction": "redaction",
 }
 
 __all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names by construction

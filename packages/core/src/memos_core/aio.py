@@ -22,6 +22,7 @@ from memos_core.memcube import MemCube
 from memos_core.memos import LOCAL, RESIDENT_BYTES, MemOS
 from memos_core.protocols import TextIndex
 from memos_core.records import Records
+from memos_core.redaction import Redaction
 from memos_core.vault.catalog import utc_now
 
 P = ParamSpec("P")
@@ -103,7 +104,19 @@ class AsyncMemCube:
     ingest = _awaited_verb(MemCube.ingest)
     revise = _awaited_verb(MemCube.revise)
     forget = _awaited_verb(MemCube.forget)
+    copy = _awaited_verb(MemCube.copy)
     link = _awaited_verb(MemCube.link)
+    activate = _awaited_verb(MemCube.activate)
+    archive = _awaited_verb(MemCube.archive)
+    restore = _awaited_verb(MemCube.restore)
+    freeze = _awaited_verb(MemCube.freeze)
+    unfreeze = _awaited_verb(MemCube.unfreeze)
+    classify = _awaited_verb(MemCube.classify)
+    grant = _awaited_verb(MemCube.grant)
+    revoke = _awaited_verb(MemCube.revoke)
+    grants = _awaited_verb(MemCube.grants)
+    limit = _awaited_verb(MemCube.limit)
+    limits = _awaited_verb(MemCube.limits)
     recall = _awaited_verb(MemCube.recall)
     get = _awaited_verb(MemCube.get)
     list = _awaited_verb(MemCube.list)
@@ -133,6 +146,7 @@ class AsyncMemOS:
         embedder: EmbedderSpec = None,
         index: str | TextIndex | None = None,
         resident_bytes: int = RESIDENT_BYTES,
+        redaction: Redaction | str | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> AsyncMemOS:
         """Open a store; see `MemOS.open`."""
@@ -144,6 +158,7 @@ class AsyncMemOS:
                 embedder=embedder,
                 index=index,
                 resident_bytes=resident_bytes,
+                redaction=redaction,
                 clock=clock,
             )
         )
@@ -171,9 +186,14 @@ class AsyncMemOS:
     evict = _awaited_care(MemOS.evict)
     pin = _awaited_care(MemOS.pin)
     verify_segments = _awaited_care(MemOS.verify_segments)
+    group = _awaited_care(MemOS.group)
+    groups = _awaited_care(MemOS.groups)
     lag = _awaited_care(MemOS.lag)
     drain = _awaited_care(MemOS.drain)
     reindex = _awaited_care(MemOS.reindex)
+    audit = _awaited_care(MemOS.audit)
+    verify_audit = _awaited_care(MemOS.verify_audit)
+    upkeep = _awaited_care(MemOS.upkeep)
     stats = _awaited_care(MemOS.stats)
     doctor = _awaited_care(MemOS.doctor)
     close = _awaited_care(MemOS.close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from memos_core.core import BLOBS, CATALOG, INDEX, Core
@@ -13,7 +14,8 @@ from memos_core.embed import EmbedderSpec, open_embedder
 from memos_core.errors import BackendError
 from memos_core.protocols import Embedder
 from memos_core.reader.keys import keys_of
-from memos_core.vault import keyring
+from memos_core.vault import chain, keyring, tx_life
+from memos_core.vault.tx import Tx
 
 EMBED_BATCH = 256
 
@@ -66,6 +68,14 @@ class Reindexed:
     embedder: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """What upkeep did: memories whose words were erased, and memories that were put away."""
+
+    expired: int
+    archived: int
+
+
 def measured(core: Core) -> Stats:
     """Return what the store holds and takes."""
     core.recaller.write_uses()
@@ -88,8 +98,8 @@ def measured(core: Core) -> Stats:
 
 
 def checkup(core: Core) -> Checkup:
-    """Check the catalog, the keys, the blobs and the index against each other."""
-    return Checkup(findings=[_catalog(core), _keys(core), _blobs(core), _index(core)])
+    """Check the catalog, the audit, the keys, the blobs and the index."""
+    return Checkup(findings=[_catalog(core), _audit(core), _keys(core), _blobs(core), _index(core)])
 
 
 def _catalog(core: Core) -> Finding:
@@ -101,6 +111,14 @@ def _catalog(core: Core) -> Finding:
         detail="SQLite finds it sound" if found == "ok" else found,
         remedy="" if found == "ok" else "restore the folder from a backup",
     )
+
+
+def _audit(core: Core) -> Finding:
+    with core.catalog.read() as view:
+        check = chain.verify(view.connection)
+    detail = "; ".join(check.findings) or f"{check.head.lines} lines, each sealed by the next"
+    remedy = "" if check.ok else "restore the folder from a backup; somebody wrote to it past the library"
+    return Finding(check="audit", ok=check.ok, detail=detail, remedy=remedy)
 
 
 def _keys(core: Core) -> Finding:
@@ -120,7 +138,7 @@ def _blobs(core: Core) -> Finding:
 
 def _index(core: Core) -> Finding:
     with core.catalog.read() as view:
-        memories, owed = view.counts()["memories"], view.counts()["outbox"]
+        memories, owed = view.count_indexed(), view.counts()["outbox"]
     if not core.slot.exists:
         ok = owed >= memories
         detail = f"there is none yet, {owed} changes owed"
@@ -134,6 +152,25 @@ def _index(core: Core) -> Finding:
     ok = abs(found - memories) <= owed
     detail = f"{found} of {memories} memories, {owed} changes owed"
     return Finding(check="index", ok=ok, detail=detail, remedy="" if ok else "run reindex")
+
+
+def kept_up(core: Core, *, idle: timedelta | None) -> Upkeep:
+    """Expire what is overdue, then archive what rested too long, in many small transactions."""
+    core.recaller.write_uses()
+    expired = _all_of(core, tx_life.expire_overdue)
+    archived = _all_of(core, lambda tx: tx_life.archive_rested(tx, idle=idle)) if idle is not None else 0
+    return Upkeep(expired=expired, archived=archived)
+
+
+def _all_of(core: Core, batch: Callable[[Tx], int]) -> int:
+    """Do batch after batch until one finds nothing; return how many memories were moved."""
+    total = 0
+    while True:
+        with core.erasing(SYSTEM) as tx:
+            done = batch(tx)
+        if not done:
+            return total
+        total += done
 
 
 def reindexed(core: Core, *, embedder: EmbedderSpec, progress: Callable[[int, int], None]) -> Reindexed:

@@ -8,10 +8,9 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from memos_core.cube import SYSTEM, CubeHeader, Principal
+from memos_core.cube import SYSTEM, CubeHeader, Principal, Right
 from memos_core.embed import CachingEmbedder, EmbedderSpec, open_embedder
 from memos_core.errors import BackendError, Closed, FormatError, MigrationNeeded
-from memos_core.governance import Right
 from memos_core.index import IndexSlot
 from memos_core.operator.indexer import Indexer
 from memos_core.operator.recall import Recaller
@@ -19,6 +18,7 @@ from memos_core.operator.residents import Residents
 from memos_core.protocols import Embedder, TextIndex
 from memos_core.reader.intake import Intake
 from memos_core.reader.recording import Recorder
+from memos_core.redaction import Redaction
 from memos_core.vault import keyring, outbox
 from memos_core.vault.blobs import Blobs
 from memos_core.vault.catalog import Catalog
@@ -45,9 +45,10 @@ class Core:
         embedder: EmbedderSpec,
         index: str | TextIndex | None,
         resident_bytes: int,
+        redaction: Redaction,
         clock: Callable[[], datetime],
     ) -> None:
-        self.folder = _prepared(folder)
+        self.folder, self.redaction = _prepared(folder), redaction
         self._closing = self._closed = False
         self._opening = threading.RLock()
         self._embedder: CachingEmbedder | None = None
@@ -104,15 +105,17 @@ class Core:
         self._closed = True
 
     @contextmanager
-    def reading(self, principal: Principal, cube_id: str) -> Generator[tuple[View, CubeHeader]]:
+    def reading(
+        self, principal: Principal, cube_id: str, right: Right = Right.READ
+    ) -> Generator[tuple[View, CubeHeader]]:
         """Open a snapshot of the catalog and enter a cube for reading."""
         self.check_open()
         with self.catalog.read() as view:
-            yield view, view.enter(cube_id, principal, Right.READ)
+            yield view, view.enter(cube_id, principal, right)
 
     @contextmanager
     def erasing(self, principal: Principal) -> Generator[Tx]:
-        """Open a transaction that may erase; after it, what was made from the erased goes as well."""
+        """Open a transaction that may make artifacts stale; after it, their files and copies go as well."""
         self.check_open()
         with self.indexer.writing():
             with self.catalog.write(principal) as tx:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
 
 from memos_core.memory import checked_name
 
@@ -26,10 +28,82 @@ SYSTEM = Principal("memos")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Several principals under one name, as its owner put them together. Names are unique per owner."""
+
+    id: str
+    name: str
+    owner: str
+    members: frozenset[str] = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Right(StrEnum):
+    """What a principal may do to a cube. ADMIN implies the others, WRITE and SHARE imply READ."""
+
+    READ = "read"
+    WRITE = "write"
+    SHARE = "share"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A right on a cube that somebody was given, by whom, and when."""
+
+    to: Principal | Group
+    right: Right
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a cube may hold: each memory for so long, so many, so many bytes of text; None is no limit."""
+
+    ttl: timedelta | None = None
+    memories: int | None = None
+    text_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who looks at a cube, and what they hold on it. Without rights only what is public is in sight."""
+
+    principal: str = ""
+    rights: frozenset[Right] = frozenset()
+
+    @property
+    def whole(self) -> bool:
+        """Whether every memory may be seen, those that are private to others among them."""
+        return Right.ADMIN in self.rights
+
+    @property
+    def member(self) -> bool:
+        """Whether memories that are shared may be seen, and one's own."""
+        return Right.READ in self.rights
+
+    @property
+    def audience(self) -> str:
+        """Who sees the same as these: "" everything, "*" what is public, else "=" and a name."""
+        if self.whole:
+            return ""
+        return f"={self.principal}" if self.member else "*"
+
+    @property
+    def binds(self) -> Mapping[str, object]:
+        """What the prepared statements ask for."""
+        return {"whole": self.whole, "member": self.member, "viewer": self.principal}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CubeHeader:
     """A cube's identity. Names are unique per owner; `id` is unique in the store.
 
     `change` counts every committed change inside the cube, so equal numbers mean equal contents.
+    `access` is that of who entered it; a header that nobody entered shows nothing.
     """
 
     id: str
@@ -37,3 +111,5 @@ class CubeHeader:
     owner: str
     created_at: datetime
     change: int
+    limits: Limits = Limits()
+    access: Access = field(default=Access(), compare=False, repr=False)

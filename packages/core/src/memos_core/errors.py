@@ -7,7 +7,9 @@
     ├── Conflict              somebody else revised it first (`expected`, `found`)
     ├── IllegalTransition     the life cycle has no such step
     ├── Forbidden             you may see it, you may not do this to it
+    ├── QuotaExceeded         the cube is full (`what`, `limit`, `wanted`)
     ├── InvalidInput          the argument cannot be accepted as it is (also a ValueError)
+    │   └── SecretFound           it holds what this store may not write (`kinds`)
     ├── MigrationNeeded       this store was written by another schema or embedder
     ├── FormatError           these bytes are not what they claim to be
     ├── Locked                another process holds this folder
@@ -58,8 +60,9 @@ class Conflict(MemOSError):
 class IllegalTransition(MemOSError):
     """The life cycle has no step from this state by this verb."""
 
-    def __init__(self, memory_id: str, *, state: str, verb: str) -> None:
-        super().__init__(f"memory {memory_id!r} is {state}: it cannot {verb}")
+    def __init__(self, memory_id: str, *, state: str, verb: str, remedy: str = "") -> None:
+        hint = f"; {remedy}" if remedy else ""
+        super().__init__(f"memory {memory_id!r} is {state}: there is no way to {verb} it{hint}")
         self.memory_id, self.state, self.verb = memory_id, state, verb
 
 
@@ -71,8 +74,30 @@ class Forbidden(MemOSError):
         self.principal, self.verb, self.what = principal, verb, what
 
 
+class QuotaExceeded(MemOSError):
+    """The cube may not hold so much; nothing was written."""
+
+    def __init__(self, cube: str, *, what: str, limit: int, wanted: int) -> None:
+        super().__init__(
+            f"cube {cube!r} would hold {wanted:,} {what}, and may hold {limit:,}: "
+            f"forget() something, or raise the limit() as its admin"
+        )
+        self.cube, self.what, self.limit, self.wanted = cube, what, limit, wanted
+
+
 class InvalidInput(MemOSError, ValueError):
     """An argument that cannot be accepted; the message says what would be."""
+
+
+class SecretFound(InvalidInput):
+    """A text holds what this store may not write. The error says which kinds, and never what."""
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        super().__init__(
+            f"the text holds what this store does not write ({', '.join(kinds)}): leave it out, "
+            f"or open the store with redaction='mask'"
+        )
+        self.kinds = kinds
 
 
 class MigrationNeeded(MemOSError):

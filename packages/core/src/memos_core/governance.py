@@ -4,29 +4,79 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
-from enum import StrEnum
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 
-from memos_core.cube import CubeHeader, Principal
-from memos_core.errors import NotFound
+from memos_core.cube import CubeHeader, Principal, Right
+from memos_core.errors import Forbidden, InvalidInput, NotFound
+
+_IMPLIED: Final = {
+    Right.READ: frozenset({Right.READ}),
+    Right.WRITE: frozenset({Right.READ, Right.WRITE}),
+    Right.SHARE: frozenset({Right.READ, Right.SHARE}),
+    Right.ADMIN: frozenset(Right),
+}
+
+NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
+    {
+        **dict.fromkeys(("recall", "get", "list", "history", "sources", "find", "count"), Right.READ),
+        **dict.fromkeys(("lag", "limits"), Right.READ),
+        **dict.fromkeys(("remember", "ingest", "revise", "copy", "forget", "link", "classify"), Right.WRITE),
+        **dict.fromkeys(("activate", "archive", "restore"), Right.WRITE),
+        **dict.fromkeys(("grant", "revoke", "grants"), Right.SHARE),
+        **dict.fromkeys(("freeze", "unfreeze", "limit"), Right.ADMIN),
+        **dict.fromkeys(("records.get", "records.list", "records.recall", "records.count"), Right.READ),
+        **dict.fromkeys(("records.put", "records.renew", "records.sweep"), Right.WRITE),
+        **dict.fromkeys(("chat", "stream", "build", "segments", "verify_segments"), Right.READ),
+        **dict.fromkeys(("evict", "pin"), Right.WRITE),
+    }
+)
+"""What each verb of a cube needs, or one that works on a cube. A verb that is not here fails the test
+that enumerates them."""
 
 
-class Right(StrEnum):
-    """What a verb needs to hold on a cube."""
-
-    READ = "read"
-    WRITE = "write"
-
-
-def rights(principal: Principal, cube: CubeHeader) -> frozenset[Right]:
-    """Return what the principal may do to the cube: everything if it owns it, else nothing."""
-    return frozenset(Right) if principal.name == cube.owner else frozenset()
+def rights(principal: Principal, cube: CubeHeader, granted: Iterable[Right] = ()) -> frozenset[Right]:
+    """Return what the principal may do to the cube: everything if it owns it, else what it was granted."""
+    if principal.name == cube.owner:
+        return frozenset(Right)
+    return frozenset().union(*(_IMPLIED[right] for right in granted))
 
 
-def check(principal: Principal, cube: CubeHeader, right: Right) -> None:
-    """Raise NotFound unless the principal holds the right."""
-    if right not in rights(principal, cube):
+def check(
+    principal: Principal,
+    cube: CubeHeader,
+    right: Right,
+    granted: Iterable[Right] = (),
+    *,
+    shows_something: bool = False,
+) -> frozenset[Right]:
+    """Return what the principal holds; raise NotFound if it may see nothing, Forbidden if it may not do this.
+
+    `shows_something` tells that the cube has memories which everybody may read.
+    """
+    held = rights(principal, cube, granted)
+    if not held and not shows_something:
         raise NotFound("cube", cube.id)
+    if right not in held and not (right is Right.READ and shows_something):
+        raise Forbidden(principal.name, verb=right, what=f"cube {cube.name!r}")
+    return held
+
+
+def check_grant(cube: CubeHeader, right: Right, *, to: str | None) -> None:
+    """Raise unless whoever entered the cube may give (or take) the right; `to` is None for a group.
+
+    Nobody grants to themselves. Who holds SHARE passes on what they hold, and neither SHARE nor ADMIN.
+    """
+    who = cube.access.principal
+    if to == who:
+        raise Forbidden(who, verb="grant rights to", what="itself")
+    if to == cube.owner:
+        raise InvalidInput(f"{to!r} owns the cube and holds every right already")
+    if Right.ADMIN in cube.access.rights:
+        return
+    if right in (Right.SHARE, Right.ADMIN) or right not in cube.access.rights:
+        raise Forbidden(who, verb=f"grant {right} on", what=f"cube {cube.name!r}")
 
 
 def access_group(cube: CubeHeader, private_to: Collection[str]) -> str:

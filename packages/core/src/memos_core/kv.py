@@ -8,9 +8,9 @@ from datetime import datetime
 
 from memos_core.activation.keeper import KIND
 from memos_core.core import Core
-from memos_core.cube import CubeHeader, Principal
+from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.errors import FormatError, InvalidInput, NotFound
-from memos_core.governance import Right
+from memos_core.governance import NEEDS
 from memos_core.segment import EngineIdentity, Origin
 from memos_core.vault import artifacts
 from memos_core.vault.artifacts import Artifact
@@ -53,14 +53,16 @@ class Verified:
 
 
 def listed(core: Core, principal: Principal, cubes: Sequence[str]) -> list[Segment]:
-    """Return the segments of these cubes (ids), oldest first."""
+    """Return the segments of these cubes (ids) made from nothing that is hidden, oldest first."""
     core.derived.write_uses()
     with core.catalog.read() as view:
-        entered = {cube: view.enter(cube, principal, Right.READ) for cube in cubes}
-        return [
-            _segment(each, entered[each.cube_id], artifacts.sources_of(view.connection, each.key))
-            for each in artifacts.listed(view.connection, kind=KIND, cube_ids=list(entered))
+        entered = [view.enter(cube, principal, NEEDS["segments"]) for cube in cubes]
+        found = [
+            _segment(each, cube, artifacts.sources_of(view.connection, each.key))
+            for cube in entered
+            for each in artifacts.listed(view.connection, cube, kind=KIND)
         ]
+    return sorted(found, key=lambda segment: segment.created_at)
 
 
 def starting(segments: Sequence[Segment], prefix: str) -> Segment:
@@ -79,15 +81,15 @@ def evicted(core: Core, principal: Principal, segments: Sequence[Segment]) -> in
     What is evicted is made anew when it is needed; pinned ones go as well.
     """
     with core.catalog.read() as view:
-        _enter_all(view, principal, segments, Right.WRITE)
-    return core.derived.refuse([segment.key for segment in segments], reason="evicted")
+        found = _known(view, principal, segments, NEEDS["evict"])
+    return core.derived.refuse(list(found), reason="evicted")
 
 
 def pin(core: Core, principal: Principal, segment: Segment, *, pinned: bool) -> None:
     """Keep a segment on the disk whatever the budget says, or let it go again."""
     with core.catalog.write(principal) as tx:
-        tx.enter(segment.cube, principal, Right.WRITE)
-        artifacts.pin(tx.connection, segment.key, pinned=pinned)
+        for key in _known(tx, principal, [segment], NEEDS["pin"]):
+            artifacts.pin(tx.connection, key, pinned=pinned)
 
 
 def verified(
@@ -96,8 +98,7 @@ def verified(
     """Read every file and compare it with its name; delete what does not match."""
     damaged: list[str] = []
     with core.catalog.read() as view:
-        _enter_all(view, principal, segments, Right.READ)
-        found = artifacts.by_key(view.connection, [segment.key for segment in segments])
+        found = _known(view, principal, segments, NEEDS["verify_segments"])
     for done, (key, artifact) in enumerate(found.items(), start=1):
         try:
             core.blobs.get(artifact.blob)
@@ -108,9 +109,18 @@ def verified(
     return Verified(sound=len(found) - len(damaged), damaged=damaged)
 
 
-def _enter_all(view: View, principal: Principal, segments: Sequence[Segment], right: Right) -> None:
-    for cube_id in {segment.cube for segment in segments}:
-        view.enter(cube_id, principal, right)
+def _known(
+    view: View, principal: Principal, segments: Sequence[Segment], right: Right
+) -> dict[str, Artifact]:
+    """Enter the cubes of these segments; return by key the rows of those that are there and are shown."""
+    keys: dict[str, list[str]] = {}
+    for segment in segments:
+        keys.setdefault(segment.cube, []).append(segment.key)
+    found: dict[str, Artifact] = {}
+    for cube_id, named in keys.items():
+        cube = view.enter(cube_id, principal, right)
+        found |= artifacts.known(view.connection, cube, named)
+    return found
 
 
 def _segment(artifact: Artifact, cube: CubeHeader, sources: Sequence[Origin]) -> Segment:

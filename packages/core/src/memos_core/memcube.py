@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from memos_core.cube import CubeHeader, Principal
+from memos_core.cube import CubeHeader, Grant, Group, Limits, Principal, Right
 from memos_core.errors import InvalidInput
+from memos_core.governance import NEEDS
+from memos_core.lifecycle import Trigger
 from memos_core.memory import (
     Erasure,
     Link,
@@ -16,7 +18,9 @@ from memos_core.memory import (
     Relation,
     Revision,
     Source,
+    State,
     Visibility,
+    checked_choice,
     checked_id,
     checked_name,
     checked_tags,
@@ -29,6 +33,7 @@ from memos_core.operator.recall import Ask
 from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query, checked_where
 from memos_core.reader.drafts import said, statement_digest
 from memos_core.records import Records
+from memos_core.vault import outbox, tx_life, tx_share
 from memos_core.vault.draft import Draft
 
 if TYPE_CHECKING:
@@ -88,30 +93,38 @@ class MemCube:
         """
         self._core.check_open()
         ttl = checked_ttl(ttl)
-        text, kind = checked_text(text), checked_name(kind, what="kind")
+        clean = self._core.redaction.text
+        text, kind = clean(checked_text(text)), clean(checked_name(kind, what="kind"))
         at = checked_time(at, what="at")
         draft = Draft(
             text=text,
             digest=statement_digest(text, kind=kind, at=at),
             kind=kind,
-            tags=checked_tags(tags),
+            tags=checked_tags(map(clean, checked_tags(tags))),
             event_at=at,
             expires_at=self._core.catalog.clock() + ttl if ttl else None,
-            visibility=_visibility(visibility),
+            visibility=checked_choice(Visibility, visibility, what="visibility"),
             sensitivity=checked_within(sensitivity, 0, 9, what="sensitivity"),
             priority=checked_within(priority, -9, 9, what="priority"),
         )
         with self._core.indexer.writing():
             return self._core.intake.state(self._principal, self._id, draft)
 
-    def ingest(self, messages: Iterable[Message], *, session: str | None = None) -> Sequence[Memory]:
+    def ingest(
+        self,
+        messages: Iterable[Message],
+        *,
+        session: str | None = None,
+        visibility: Visibility | str = Visibility.PRIVATE,
+    ) -> Sequence[Memory]:
         """Keep messages verbatim, in one transaction; return one memory a message, in order.
 
         A message sent again (equal id; or equal speaker, text and time, in the same session) is the
         same memory. One whose text changed under the same id becomes the next version.
         """
         self._core.check_open()
-        drafts = said(messages, session=session)
+        level = checked_choice(Visibility, visibility, what="visibility")
+        drafts = said(messages, session=session, visibility=level, redaction=self._core.redaction)
         if not drafts:
             return []
         with self._core.indexer.writing():
@@ -136,20 +149,35 @@ class MemCube:
         if expected is not None:
             checked_within(expected, 1, 1 << 62, what="expected")
         changes: dict[str, Any] = {}
+        clean = self._core.redaction.text
         if kind is not None:
-            changes["kind"] = checked_name(kind, what="kind")
+            changes["kind"] = clean(checked_name(kind, what="kind"))
         if tags is not None:
-            changes["tags"] = list(checked_tags(tags))
+            changes["tags"] = list(checked_tags(map(clean, checked_tags(tags))))
         if at is not None:
             changes["event_at"] = checked_time(at, what="at")
-        memory_id, text = checked_id(memory_id), checked_text(text)
+        memory_id, text = checked_id(memory_id), clean(checked_text(text))
         with self._core.indexer.writing():
             return self._core.intake.revise(
                 self._principal, self._id, memory_id, text=text, expected=expected, changes=changes
             )
 
+    def copy(self, memory_id: str, text: str | None = None) -> Memory:
+        """Write a new memory that is derived from another, with other words if `text` is given; return it.
+
+        This is how a frozen memory is written on: it stays, and the copy is linked "derived_from" it.
+        """
+        self._core.check_open()
+        memory_id = checked_id(memory_id)
+        words = None if text is None else self._core.redaction.text(checked_text(text))
+        with self._core.indexer.writing():
+            return self._core.intake.copy(self._principal, self._id, memory_id, text=words)
+
     def forget(self, memory_id: str) -> Erasure:
-        """Erase a memory with its versions, sources and keys; return the receipt."""
+        """Erase a memory with its versions, sources and keys; return the receipt.
+
+        What is archived or expired can be forgotten, too; what is frozen raises IllegalTransition.
+        """
         memory_id = checked_id(memory_id)
         with self._core.erasing(self._principal) as tx:
             return tx.erase(tx.open(self._id), memory_id)
@@ -163,9 +191,108 @@ class MemCube:
         source, target = checked_id(source), checked_id(target)
         if source == target:
             raise InvalidInput("a memory cannot be linked to itself")
-        relation = _relation(relation)
+        relation = checked_choice(Relation, relation, what="relation")
         with self._core.catalog.write(self._principal) as tx:
             return tx.link(tx.open(self._id), source, relation, target)
+
+    # --- life cycle: each raises IllegalTransition where the table of steps has none ----------
+
+    def activate(self, memory_id: str) -> Memory:
+        """Mark a memory as in use, as its first recall does; return it."""
+        return self._step(memory_id, Trigger.ACTIVATE)
+
+    def archive(self, memory_id: str) -> Memory:
+        """Put a memory away: it leaves every index and every answer until it is restored."""
+        return self._step(memory_id, Trigger.ARCHIVE)
+
+    def restore(self, memory_id: str) -> Memory:
+        """Bring an archived memory back; return it."""
+        return self._step(memory_id, Trigger.RESTORE)
+
+    def freeze(self, memory_id: str) -> Memory:
+        """Keep a memory as it is: it can be read and copied, not written, forgotten or expired."""
+        return self._step(memory_id, Trigger.FREEZE)
+
+    def unfreeze(self, memory_id: str) -> Memory:
+        """Let a frozen memory be written again; return it. If its time is over, it expires."""
+        return self._step(memory_id, Trigger.UNFREEZE)
+
+    def _step(self, memory_id: str, trigger: Trigger) -> Memory:
+        memory_id = checked_id(memory_id)
+        with self._core.erasing(self._principal) as tx:
+            return tx_life.step(tx, tx.open(self._id, NEEDS[trigger]), memory_id, trigger)
+
+    # --- who may do what, and how much -------------------------------------------------------
+
+    def classify(
+        self,
+        memory_id: str,
+        *,
+        visibility: Visibility | str | None = None,
+        sensitivity: int | None = None,
+        priority: int | None = None,
+    ) -> Memory:
+        """Change who may see a memory, how sensitive it is, how much it counts; return it.
+
+        "private" is seen by its owner and the cube's admins, "shared" by whoever may read the cube,
+        "public" by every principal of the store. No new version is written.
+        """
+        changes: dict[str, Any] = {}
+        if visibility is not None:
+            changes["visibility"] = checked_choice(Visibility, visibility, what="visibility").value
+        if sensitivity is not None:
+            changes["sensitivity"] = checked_within(sensitivity, 0, 9, what="sensitivity")
+        if priority is not None:
+            changes["priority"] = checked_within(priority, -9, 9, what="priority")
+        if not changes:
+            raise InvalidInput("nothing to change: give visibility, sensitivity or priority")
+        memory_id = checked_id(memory_id)
+        with self._core.erasing(self._principal) as tx:
+            cube = tx.open(self._id, NEEDS["classify"])
+            tx_share.classify(tx, cube, memory_id, changes)
+            return tx.memory(cube, memory_id)
+
+    def grant(self, to: Principal | Group | str, right: Right | str) -> Grant:
+        """Give a principal (or a group of yours) a right on this cube: read, write, share or admin.
+
+        Whoever holds SHARE passes on READ and WRITE, if they hold it; ADMIN and the owner give all.
+        """
+        to, wanted = _grantee(to), checked_choice(Right, right, what="right")
+        with self._core.erasing(self._principal) as tx:
+            return tx_share.grant(tx, tx.open(self._id, NEEDS["grant"]), to, wanted)
+
+    def revoke(self, to: Principal | Group | str, right: Right | str | None = None) -> int:
+        """Take a right (or all of them) away; return how many were taken."""
+        to, wanted = _grantee(to), None if right is None else checked_choice(Right, right, what="right")
+        with self._core.erasing(self._principal) as tx:
+            return tx_share.revoke(tx, tx.open(self._id, NEEDS["revoke"]), to, wanted)
+
+    def grants(self) -> Sequence[Grant]:
+        """Return who was given which right on this cube, oldest first."""
+        with self._core.reading(self._principal, self._id, NEEDS["grants"]) as (view, cube):
+            return tx_share.granted(view, cube)
+
+    def limit(
+        self, *, ttl: timedelta | None = None, memories: int | None = None, text_bytes: int | None = None
+    ) -> Limits:
+        """Set what the cube may hold, all three anew; what is not given has no limit.
+
+        `ttl` bounds how long each memory is known, those that are there included; what is above
+        `memories` or `text_bytes` (present texts, UTF-8) is refused with QuotaExceeded from now on.
+        """
+        self._core.check_open()
+        for name, value in (("memories", memories), ("text_bytes", text_bytes)):
+            if value is not None:
+                checked_within(value, 0, 1 << 62, what=name)
+        limits = Limits(ttl=checked_ttl(ttl), memories=memories, text_bytes=text_bytes)
+        with self._core.catalog.write(self._principal) as tx:
+            tx_share.limit(tx, tx.open(self._id, NEEDS["limit"]), limits)
+        return limits
+
+    def limits(self) -> Limits:
+        """Return what the cube may hold."""
+        with self._core.reading(self._principal, self._id) as (_view, cube):
+            return cube.limits
 
     # --- read --------------------------------------------------------------------------------
 
@@ -199,17 +326,28 @@ class MemCube:
         *,
         where: Where | None = None,
         tags: Iterable[str] = (),
+        state: State | str | None = None,
         limit: int | None = None,
         offset: int = 0,
     ) -> Sequence[Memory]:
-        """Return the memories that match, in the order in which they were first written."""
+        """Return the memories that match, in the order in which they were first written.
+
+        `state` asks for those in one state: "archived" ones, or the shells of "expired" ones, are
+        listed in no other way.
+        """
         where = checked_where(where)
         wanted = Where(**{**_fields(where), "tags": (*where.tags, *checked_tags(tags))})
         if limit is not None:
             checked_within(limit, 0, 1 << 62, what="limit")
         checked_within(offset, 0, 1 << 62, what="offset")
         with self._core.reading(self._principal, self._id) as (view, cube):
-            return view.listed(cube, wanted, limit=limit, offset=offset)
+            return view.listed(
+                cube,
+                wanted,
+                limit=limit,
+                offset=offset,
+                state=None if state is None else checked_choice(State, state, what="state"),
+            )
 
     def history(self, memory_id: str) -> Sequence[Revision]:
         """Return every version of a memory, oldest first."""
@@ -221,20 +359,27 @@ class MemCube:
         with self._core.reading(self._principal, self._id) as (view, cube):
             return view.sources(cube, checked_id(memory_id))
 
-    def find(self, prefix: str) -> str:
-        """Return the one memory id that starts with `prefix`; InvalidInput if there are several."""
+    def find(self, prefix: str, *, state: State | str | None = None) -> str:
+        """Return the one memory id that starts with `prefix`; InvalidInput if there are several.
+
+        `state` looks among those in one state, as in `list`.
+        """
         with self._core.reading(self._principal, self._id) as (view, cube):
-            return view.id_starting(cube, checked_name(prefix, what="memory id"))
+            return view.id_starting(
+                cube,
+                checked_name(prefix, what="memory id"),
+                state=None if state is None else checked_choice(State, state, what="state"),
+            )
 
     def count(self) -> int:
-        """Return how many memories the cube holds."""
+        """Return how many memories of the cube are in sight."""
         with self._core.reading(self._principal, self._id) as (view, cube):
             return view.count(cube=cube)
 
     def lag(self) -> int:
         """Return how many changes of this cube the index has not been told yet."""
-        with self._core.reading(self._principal, self._id) as (_view, cube):
-            return self._core.indexer.owed(cube_id=cube.id)
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return outbox.owed_of(view, cube)
 
 
 def _in_session(where: Where, session: str | None) -> Where:
@@ -249,15 +394,5 @@ def _fields(where: Where) -> dict[str, Any]:
     return {name: getattr(where, name) for name in where.__slots__}
 
 
-def _visibility(value: Visibility | str) -> Visibility:
-    try:
-        return Visibility(value)
-    except ValueError as exc:
-        raise InvalidInput(f"visibility is one of {', '.join(Visibility)}, not {value!r}") from exc
-
-
-def _relation(value: Relation | str) -> Relation:
-    try:
-        return Relation(value)
-    except ValueError as exc:
-        raise InvalidInput(f"a relation is one of {', '.join(Relation)}, not {value!r}") from exc
+def _grantee(to: Principal | Group | str) -> Principal | Group:
+    return to if isinstance(to, Principal | Group) else Principal(to)

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 from memos_core.errors import InvalidInput
 
 MAX_TEXT_BYTES = 1 << 20  # one MiB: a memory is a thing said, not an archive
 MAX_NAME_BYTES = 1024
 MAX_TTL = timedelta(days=365_000)
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class State(StrEnum):
@@ -49,7 +53,7 @@ class Descriptive:
 
     kind: str = "fact"
     tags: tuple[str, ...] = ()
-    origin: str = "stated"  # "stated" by remember(), "said" by ingest(), "extracted", "imported"
+    origin: str = "stated"  # "stated" by remember(), "said" by ingest(), "copied", "extracted", "imported"
     speaker: str | None = None
     role: str | None = None
     session: str | None = None
@@ -243,6 +247,14 @@ def checked_id(memory_id: object) -> str:
     return checked_name(memory_id, what="memory id")
 
 
+def checked_choice(kind: type[Choice], value: object, *, what: str) -> Choice:
+    """Return `value` as one of the words of `kind`."""
+    try:
+        return kind(str(value))
+    except ValueError as exc:
+        raise InvalidInput(f"{what} is one of {', '.join(kind)}, not {value!r}") from exc
+
+
 def checked_within(value: object, low: int, high: int, *, what: str) -> int:
     """Return `value` if it is a whole number from `low` to `high`."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -252,15 +264,20 @@ def checked_within(value: object, low: int, high: int, *, what: str) -> int:
 
 def checked_ttl(ttl: object) -> timedelta | None:
     """Return `ttl` if it is None or a positive duration."""
-    if ttl is None:
+    return checked_span(ttl, what="ttl", instead="use forget() to erase at once")
+
+
+def checked_span(span: object, *, what: str, instead: str = "leave it out") -> timedelta | None:
+    """Return `span` if it is None or a positive duration."""
+    if span is None:
         return None
-    if not isinstance(ttl, timedelta):
-        raise InvalidInput(f"ttl must be a timedelta, not {type(ttl).__name__}")
-    if ttl <= timedelta(0):
-        raise InvalidInput(f"ttl must be positive, not {ttl!r}: use forget() to erase at once")
-    if ttl > MAX_TTL:
-        raise InvalidInput("ttl is over 1,000 years: leave it out, and the memory stays")
-    return ttl
+    if not isinstance(span, timedelta):
+        raise InvalidInput(f"{what} must be a timedelta, not {type(span).__name__}")
+    if span <= timedelta(0):
+        raise InvalidInput(f"{what} must be positive, not {span!r}: {instead}")
+    if span > MAX_TTL:
+        raise InvalidInput(f"{what} is over 1,000 years: leave it out, and the memory stays")
+    return span
 
 
 def checked_tags(tags: object, *, what: str = "tag") -> tuple[str, ...]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from memos_core import kv
-from memos_core.care import Checkup, Reindexed, Stats, checkup, measured, reindexed
+from memos_core.audit import AuditCheck, AuditLine
+from memos_core.care import Checkup, Reindexed, Stats, Upkeep, checkup, kept_up, measured, reindexed
 from memos_core.core import Core
-from memos_core.cube import Principal
+from memos_core.cube import Group, Principal, Right
 from memos_core.embed import EmbedderSpec
 from memos_core.errors import InvalidInput, NotFound
 from memos_core.kv import Segment, Verified
 from memos_core.memcube import MemCube
-from memos_core.memory import checked_name, checked_time
+from memos_core.memory import checked_name, checked_span, checked_time
 from memos_core.protocols import TextIndex
-from memos_core.vault import records
+from memos_core.redaction import Redaction, checked_redaction
+from memos_core.vault import chain, records, tx_share
 from memos_core.vault.catalog import utc_now
 
 RESIDENT_BYTES = 512 << 20
@@ -50,6 +52,7 @@ class MemOS:
         embedder: EmbedderSpec = None,
         index: str | TextIndex | None = None,
         resident_bytes: int = RESIDENT_BYTES,
+        redaction: Redaction | str | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> MemOS:
         """Open the store in `folder`, which is made if it is missing.
@@ -57,7 +60,9 @@ class MemOS:
         `embedder` is a name, an Embedder or a function (see `memos_core.embed`); None means the one
         that the store was made with, and MiniLM for a new store. `index` is the URI of a Milvus
         server, or a TextIndex; None means Milvus Lite in the folder. `resident_bytes` bounds the
-        keys held in RAM. `clock` returns the present moment, with its time zone.
+        keys held in RAM. `redaction` masks or refuses addresses, numbers and keys before anything is
+        written: "mask", "refuse", a Redaction, or None for neither. `clock` returns the present
+        moment, with its time zone.
 
         Raises Locked if another process has the folder open, MigrationNeeded if its vectors are of
         another embedder or its schema is newer, FormatError if the folder holds something else.
@@ -70,7 +75,14 @@ class MemOS:
         if not callable(clock):
             raise InvalidInput(f"clock must be a function that returns the time, not {clock!r}")
         checked_time(clock(), what="clock()")
-        core = Core(Path(folder), embedder=embedder, index=index, resident_bytes=resident_bytes, clock=clock)
+        core = Core(
+            Path(folder),
+            embedder=embedder,
+            index=index,
+            resident_bytes=resident_bytes,
+            redaction=checked_redaction(redaction),
+            clock=clock,
+        )
         return cls(core, who)
 
     def as_principal(self, principal: Principal | str) -> MemOS:
@@ -91,8 +103,13 @@ class MemOS:
         wanted = self.principal if owner is None else _principal(owner)
         with self._core.catalog.read() as view:
             header = view.find_cube(wanted.name, name)
-            if header is not None and view.may_read(self.principal, header):
-                return MemCube(self._core, header, self.principal)
+            if header is not None:
+                try:
+                    return MemCube(
+                        self._core, view.enter(header.id, self.principal, Right.READ), self.principal
+                    )
+                except NotFound as exc:
+                    raise NotFound("cube", name) from exc
         if wanted != self.principal or not create:
             raise NotFound("cube", name)
         with self._core.catalog.write(self.principal) as tx:
@@ -102,15 +119,36 @@ class MemOS:
     def cubes(self, *, prefix: str = "", with_records: bool = False) -> Sequence[MemCube]:
         """Return the cubes that you may read, oldest first.
 
-        With a `prefix`, those whose names start so; `with_records`, those that hold records.
+        With a `prefix`, those whose names start so; `with_records`, those in which you see records.
         """
         self._core.check_open()
         if prefix:
             checked_name(prefix, what="prefix")
         with self._core.catalog.read() as view:
-            holding = records.held_at(view.now) if with_records else None
-            found = view.cubes_of(self.principal, prefix=prefix, holding=holding)
+            if with_records:
+                found = records.cubes_with(view, self.principal, prefix=prefix)
+            else:
+                found = view.cubes_of(self.principal, prefix=prefix)
         return [MemCube(self._core, header, self.principal) for header in found]
+
+    def group(self, name: str, *, members: Iterable[Principal | str] | None = None) -> Group:
+        """Return your group of this name, made on first use; with `members` it has exactly these.
+
+        A right that a cube grants to the group holds for whoever is in it at that moment.
+        """
+        self._core.check_open()
+        checked_name(name, what="group name")
+        if isinstance(members, str | Principal):
+            raise InvalidInput(f"members must be several principals, not {members!r}: write members=[...]")
+        names = None if members is None else [_principal(each).name for each in members]
+        with self._core.erasing(self.principal) as tx:
+            return tx_share.group(tx, name, names)
+
+    def groups(self) -> Sequence[Group]:
+        """Return the groups that you own or are in, by name."""
+        self._core.check_open()
+        with self._core.catalog.read() as view:
+            return tx_share.groups_of(view, self.principal)
 
     # --- care --------------------------------------------------------------------------------
 
@@ -169,6 +207,30 @@ class MemOS:
         """
         self._core.check_open()
         return kv.verified(self._core, self.principal, list(segments), progress or _unseen)
+
+    def audit(self) -> Sequence[AuditLine]:
+        """Return every line of the audit, oldest first; of cubes that you do not govern the hash only."""
+        self._core.check_open()
+        with self._core.catalog.read() as view:
+            return chain.lines_for(view, self.principal)
+
+    def verify_audit(self, *, head: str | None = None) -> AuditCheck:
+        """Check that no line of the audit was changed, removed, put in or moved.
+
+        `head` is a hash that was noted earlier (`verify_audit().head.hash`): it has to be in the chain.
+        """
+        self._core.check_open()
+        with self._core.catalog.read() as view:
+            return chain.verify(view.connection, noted=head)
+
+    def upkeep(self, *, archive_after: timedelta | None = None) -> Upkeep:
+        """Expire what is overdue, in every cube; archive what nobody used for so long.
+
+        An expired memory keeps its id, owner, times and audit; its words are erased as by forget().
+        Nobody sees a memory whose time is over, whether this was called or not. Frozen ones stay.
+        """
+        self._core.check_open()
+        return kept_up(self._core, idle=checked_span(archive_after, what="archive_after"))
 
     def stats(self) -> Stats:
         """Return what the store holds and takes: memories, bytes, debt, embedder."""

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from memos_core.cube import Principal
 from memos_core.errors import InvalidInput
-from memos_core.memory import checked_within
+from memos_core.governance import NEEDS
+from memos_core.memory import Visibility, checked_choice, checked_within
 from memos_core.operator.recall import Ask
 from memos_core.query import Where, checked_k, checked_query
+from memos_core.reader.recording import cleaned
 from memos_core.record import RECORD, Entry, Match, Record, checked_keys
 from memos_core.vault import records
 
@@ -24,37 +26,53 @@ class Records:
 
     A value is a JSON object. It is found through the texts that it was put with: they stand behind
     it as one memory of kind "record", which `MemCube.recall` finds too, and forgetting that memory
-    drops the record. Every verb is one transaction and safe to call from any thread.
+    drops the record. Who may see that memory sees the record: its owner and the cube's admins, until
+    it is classified otherwise. Archived, the memory takes the
+    record out of sight; frozen, it refuses a put, and its time is never over. Every verb is one
+    transaction and safe to call from any thread.
     """
 
     def __init__(self, core: Core, cube_id: str, principal: Principal) -> None:
         self._core, self._cube, self._principal = core, cube_id, principal
 
-    def put(self, entries: Iterable[Entry], *, drop: Iterable[str] = ()) -> Sequence[Record]:
+    def put(
+        self,
+        entries: Iterable[Entry],
+        *,
+        drop: Iterable[str] = (),
+        visibility: Visibility | str = Visibility.PRIVATE,
+    ) -> Sequence[Record]:
         """Keep each entry in place of what was under its key, drop other keys; return one record an entry.
 
         All or nothing. `created_at` is that of the key's first value. Texts that have not changed are
         not embedded again; where they have, the memory behind the record gets its next version.
-        Dropping a key that is not there is no error.
+        `visibility` is for keys that are new; the others keep theirs.
+        Dropping a key that is not there is no error. Forbidden for a key under which there is
+        something that you may not see, IllegalTransition for one whose memory is frozen.
         """
         self._core.check_open()
-        chosen, gone = _checked(entries), checked_keys(drop)
+        chosen = [cleaned(entry, self._core.redaction) for entry in _checked(entries)]
+        gone = checked_keys(drop)
+        level = checked_choice(Visibility, visibility, what="visibility")
         for entry in chosen:
             if entry.key in gone:
                 raise InvalidInput(f"the key {entry.key!r} is both put and dropped: do one of them")
         if not chosen and not gone:
             return []
         with self._core.indexer.writing():
-            kept = self._core.recorder.write(self._principal, self._cube, chosen, gone)
+            kept = self._core.recorder.write(self._principal, self._cube, chosen, gone, visibility=level)
         self._core.derived.discard()
         return kept
 
     def get(self, keys: Iterable[str], *, renew: bool = False) -> Mapping[str, Record]:
-        """Return the records of those keys that are there; `renew` lets their ttl begin anew."""
+        """Return the records of those keys that are there.
+
+        `renew` lets their ttl begin anew, if you may write: who may only read changes nothing.
+        """
         keys = checked_keys(keys)
         with self._core.reading(self._principal, self._cube) as (view, cube):
-            rows = records.by_key(view.connection, cube, keys, now=view.now)
-            due = [row.key for row in rows.values() if renew and records.renewable(row, now=view.now)]
+            rows = records.by_key(view, cube, keys)
+            due = [row.key for row in rows.values() if renew and records.renewable(row, cube, now=view.now)]
         if due:
             self.renew(due)
             return self.get(keys)
@@ -66,7 +84,7 @@ class Records:
             checked_within(limit, 0, 1 << 62, what="limit")
         checked_within(offset, 0, 1 << 62, what="offset")
         with self._core.reading(self._principal, self._cube) as (view, cube):
-            rows = records.newest(view.connection, cube, now=view.now, limit=limit, offset=offset)
+            rows = records.newest(view, cube, limit=limit, offset=offset)
             return [records.to_record(row) for row in rows]
 
     def recall(self, query: str, *, k: int = 10) -> Sequence[Match]:
@@ -76,7 +94,7 @@ class Records:
         hits = self._core.recaller.recall(self._principal, self._cube, ask)
         with self._core.reading(self._principal, self._cube) as (view, cube):
             ids = [hit.memory.id for hit in hits]
-            rows = records.by_memory(view.connection, cube, ids, now=view.now)
+            rows = records.by_memory(view, cube, ids)
         return [
             Match(
                 record=records.to_record(rows[each.memory.id]),
@@ -92,27 +110,27 @@ class Records:
         self._core.check_open()
         keys = checked_keys(keys)
         with self._core.catalog.write(self._principal) as tx:
-            cube = tx.open(self._cube)
-            rows = records.by_key(tx.connection, cube, keys, now=tx.now)
+            cube = tx.open(self._cube, NEEDS["records.renew"])
+            rows = records.by_key(tx, cube, keys)
             timed = [row for row in rows.values() if row.ttl is not None]
-            records.renew(tx, timed)
+            records.renew(tx, cube, timed)
         return len(timed)
 
     def sweep(self) -> int:
         """Erase the records whose time is over; return how many. No reader saw them any more."""
-        with self._core.reading(self._principal, self._cube) as (view, cube):
-            if not records.expired(view.connection, cube, now=view.now):
+        with self._core.reading(self._principal, self._cube, NEEDS["records.sweep"]) as (view, cube):
+            if not records.expired(view, cube):
                 return 0
         with self._core.erasing(self._principal) as tx:
-            cube = tx.open(self._cube)
-            over = records.expired(tx.connection, cube, now=tx.now)
-            records.erase(tx, cube, records.by_key(tx.connection, cube, over).values())
+            cube = tx.open(self._cube, NEEDS["records.sweep"])
+            over = records.expired(tx, cube)
+            records.erase(tx, cube, over)
             return len(over)
 
     def count(self) -> int:
         """Return how many records there are."""
         with self._core.reading(self._principal, self._cube) as (view, cube):
-            return records.count(view.connection, cube, now=view.now)
+            return records.count(view, cube)
 
 
 def _checked(entries: object) -> Sequence[Entry]:

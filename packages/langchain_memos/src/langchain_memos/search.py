@@ -35,9 +35,8 @@ class Found:
 def places_under(memos: MemOS, prefix: Namespace) -> list[Place]:
     """Return the namespaces under the prefix that hold items, oldest first."""
     cubes = memos.cubes(prefix=cube_name(prefix) if prefix else "", with_records=True)
-    return [
-        place for place in map(_place, cubes) if place is not None and lies_under(place.namespace, prefix)
-    ]
+    own = (cube for cube in cubes if cube.owner == memos.principal.name)  # a shared one has its owner's names
+    return [place for place in map(_place, own) if place is not None and lies_under(place.namespace, prefix)]
 
 
 def _place(cube: MemCube) -> Place | None:

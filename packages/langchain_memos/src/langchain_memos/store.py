@@ -150,7 +150,8 @@ class MemOSStore(BaseStore):
 
     def sweep_ttl(self) -> int:
         """Erase the items whose time is over, in every namespace; return how many."""
-        return sum(cube.records.sweep() for cube in self.memos.cubes())
+        mine = self.memos.principal.name
+        return sum(cube.records.sweep() for cube in self.memos.cubes() if cube.owner == mine)
 
     async def asweep_ttl(self) -> int:
         """Erase the items whose time is over, in a thread; return how many."""

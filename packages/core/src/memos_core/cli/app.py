@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memos_core.cli import caring, reading, story, writing
+from memos_core.cli import auditing, caring, living, reading, sharing, story, writing
 from memos_core.cli.kv import kv
 from memos_core.cli.out import emit, warn
 from memos_core.errors import Locked, MemOSError, NotFound
@@ -102,6 +102,24 @@ def memos(
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
     "Begin": [story.demo],
     "Write": [writing.remember, writing.ingest, writing.revise, writing.forget],
+    "Through its life": [
+        living.activate,
+        living.archive,
+        living.restore,
+        living.freeze,
+        living.unfreeze,
+        living.copy,
+        living.upkeep,
+    ],
+    "Share": [
+        sharing.grant,
+        sharing.revoke,
+        sharing.grants,
+        sharing.group,
+        sharing.groups,
+        sharing.classify,
+        sharing.limit,
+    ],
     "Look": [reading.recall, reading.list_, reading.show, reading.history],
     "Look after the store": [caring.stats, caring.doctor, caring.reindex],
 }
@@ -109,3 +127,4 @@ for _panel, _commands in _COMMANDS.items():
     for _command in _commands:
         app.command(name=_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)
 app.add_typer(kv, name="kv", rich_help_panel="Look after the store")
+app.add_typer(auditing.app, name="audit", rich_help_panel="Look after the store")

@@ -23,13 +23,24 @@ As = Annotated[
 ]
 Cube = Annotated[
     str | None,
-    typer.Option("--cube", metavar="NAME", help="Which cube. Reading: all of yours; writing: main."),
+    typer.Option(
+        "--cube", metavar="NAME", help="Which cube. Reading: all of yours, or OWNER/NAME; writing: main."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout, nothing else.")]
 Embedder = Annotated[
     str | None,
     typer.Option(
         "--embedder", metavar="SPEC", help="What makes the vectors: minilm-int8 (default), minilm, static, …"
+    ),
+]
+Redact = Annotated[
+    str | None,
+    typer.Option(
+        "--redact",
+        envvar="MEMOS_REDACT",
+        metavar="MODE",
+        help="Addresses, numbers, keys: off, mask or refuse.",
     ),
 ]
 Id = Annotated[str, typer.Argument(metavar="ID", help="A memory's id, or its beginning.")]

@@ -73,7 +73,7 @@ def as_json(value: object) -> Any:
             return str(value)
         case Mapping():
             return {str(name): as_json(each) for name, each in value.items()}
-        case Sequence():
+        case Sequence() | frozenset():
             return [as_json(each) for each in value]
         case _ if is_dataclass(value):
             return {each.name: as_json(getattr(value, each.name)) for each in fields(value)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,15 +15,21 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """A memory by its whole id, and the cube it is in."""
+    """A memory by its whole id, the cube it is in, and in which state it was looked for."""
 
     cube: MemCube
     id: str
+    state: str | None = None
 
 
 @contextmanager
 def opened(
-    store: Path, *, principal: str, make: bool = False, embedder: str | None = None
+    store: Path,
+    *,
+    principal: str,
+    make: bool = False,
+    embedder: str | None = None,
+    redact: str | None = None,
 ) -> Generator[MemOS]:
     """Open the store for the block. Only with `make` is a new one made."""
     folder = store.expanduser()
@@ -30,27 +37,38 @@ def opened(
         raise NotFound("store", str(store))
     from memos_core import MemOS  # noqa: PLC0415 - half a second that --help need not wait for
 
-    with MemOS.open(folder, principal=principal, embedder=embedder) as memos:
+    with MemOS.open(folder, principal=principal, embedder=embedder, redaction=redact) as memos:
         yield memos
 
 
 def cubes_to_read(memos: MemOS, name: str | None) -> Sequence[MemCube]:
-    """Return the cube of this name, or, without a name, every cube of the principal."""
+    """Return the cube of this name, or, without a name, every cube of the principal.
+
+    "ana/notes" is the cube "notes" of Ana's, where the principal has none that is called so.
+    """
     mine = [cube for cube in memos.cubes() if cube.owner == memos.principal.name]
     if name is None:
         return mine
     named = [cube for cube in mine if cube.name == name]
+    if not named and "/" in name:
+        owner, _, theirs = name.partition("/")
+        return [memos.cube(theirs, owner=owner)]
     if not named:
         raise NotFound("cube", name)
     return named
 
 
-def find(memos: MemOS, prefix: str, *, cube: str | None) -> Place:
-    """Return the one memory whose id begins so, in the cube or in all of the principal's."""
+def find(memos: MemOS, prefix: str, *, cube: str | None, states: Sequence[str | None] = (None,)) -> Place:
+    """Return the one memory whose id begins so, in the cube or in all of the principal's.
+
+    `states` are looked through until one has it; None is whatever is in sight.
+    """
     found: list[Place] = []
-    for each in cubes_to_read(memos, cube):
+    for state, each in product(states, cubes_to_read(memos, cube)):
+        if found and found[-1].state != state:
+            break
         try:
-            found.append(Place(each, each.find(prefix)))
+            found.append(Place(each, each.find(prefix, state=state), state))
         except NotFound:
             continue
     if not found:

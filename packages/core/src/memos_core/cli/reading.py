@@ -165,6 +165,10 @@ def list_(
     session: Sessions = None,
     since: Since = None,
     until: Until = None,
+    state: Annotated[
+        str | None,
+        typer.Option("--state", metavar="WORD", help="Those in one state only; archived, expired, frozen, …"),
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=0, metavar="N", help="How many at most; 0 is all.")
     ] = 20,
@@ -179,7 +183,11 @@ def list_(
     reach = offset + limit + 1 if limit else None
     with opened(store, principal=principal) as memos:
         cubes = cubes_to_read(memos, cube)
-        rows = [(each.name, memory) for each in cubes for memory in each.list(where=where, limit=reach)]
+        rows = [
+            (each.name, memory)
+            for each in cubes
+            for memory in each.list(where=where, state=state, limit=reach)
+        ]
     rows.sort(key=lambda row: row[1].header.descriptive.created_at)
     page = rows[offset : offset + limit] if limit else rows[offset:]
     more = len(rows) > offset + len(page)

@@ -35,12 +35,13 @@ def remember(
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
     embedder: options.Embedder = None,
+    redact: options.Redact = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Keep a statement. The same statement again is the same memory, with one source more."""
     said, when = text_of(text), options.moment(at, option="--at")
     known_for = options.duration(ttl, option="--ttl")
-    with opened(store, principal=principal, make=True, embedder=embedder) as memos:
+    with opened(store, principal=principal, make=True, embedder=embedder, redact=redact) as memos:
         target = memos.cube(cube or DEFAULT_CUBE)
         before = target.count()
         with spinner("remembering", hidden=as_json):
@@ -66,6 +67,7 @@ def ingest(
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
     embedder: options.Embedder = None,
+    redact: options.Redact = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Keep a conversation, every turn verbatim: JSON Lines, OpenAI messages or LoCoMo.
@@ -78,7 +80,7 @@ def ingest(
     if not work:
         tally = Tally(cubes={}, turns=0, new=0, seconds=0.0)
     else:
-        with opened(store, principal=principal, make=True, embedder=embedder) as memos:
+        with opened(store, principal=principal, make=True, embedder=embedder, redact=redact) as memos:
             tally = _written(memos, work, hidden=as_json)
     if as_json:
         emit(tally)
@@ -121,6 +123,7 @@ def revise(
     kind: options.Kind = None,
     tag: options.Tags = None,
     at: options.At = None,
+    redact: options.Redact = None,
     cube: options.Cube = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
@@ -128,7 +131,7 @@ def revise(
 ) -> None:
     """Write the next version of a memory. Earlier ones stay in its history."""
     said, when = text_of(text), options.moment(at, option="--at")
-    with opened(store, principal=principal) as memos:
+    with opened(store, principal=principal, redact=redact) as memos:
         place = find(memos, id, cube=cube)
         with spinner("revising", hidden=as_json):
             memory = place.cube.revise(
@@ -150,7 +153,7 @@ def forget(
 ) -> None:
     """Erase a memory with its versions, sources and keys, and print the receipt."""
     with opened(store, principal=principal) as memos:
-        place = find(memos, id, cube=cube)
+        place = find(memos, id, cube=cube, states=(None, "archived", "expired"))
         if not yes and on_terminal() and not _confirmed(place):
             raise typer.Exit(1)
         erasure = place.cube.forget(place.id)
@@ -170,6 +173,8 @@ def on_terminal() -> bool:
 
 
 def _confirmed(place: Place) -> bool:
+    if place.state is not None:  # its words are out of reach, or gone
+        return typer.confirm(f"Erase this memory, which is {place.state}?", err=True)
     text = place.cube.get(place.id).text
     versions = len(place.cube.history(place.id))
     typer.echo(plain(text), err=True)

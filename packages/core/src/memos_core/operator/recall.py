@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memos_core.cube import CubeHeader, Principal
+from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.errors import BackendError
-from memos_core.governance import Right
 from memos_core.memory import Memory
 from memos_core.operator.found import Found, fitted, succeeded
 from memos_core.operator.indexer import Indexer

@@ -32,14 +32,15 @@ class _Place:
 
 
 class Residents:
-    """Keys by cube, brought up to date when they are used, the least recently used ones dropped.
+    """Keys by cube and audience, brought up to date when they are used, the least recently used ones dropped.
 
+    Who may see less of a cube has keys of their own: what they may not see enters no score of theirs.
     `budget` is in bytes; a cube that alone is larger is never resident. Safe from several threads.
     """
 
     def __init__(self, *, budget: int) -> None:
         self.budget = budget
-        self._places: OrderedDict[tuple[str, str], _Place] = OrderedDict()
+        self._places: OrderedDict[tuple[str, str, str], _Place] = OrderedDict()
         self._choosing = threading.Lock()
 
     @contextmanager
@@ -48,8 +49,9 @@ class Residents:
     ) -> Generator[Resident | None]:
         """Give the cube's keys as of `view` or newer, for this block alone; None if they are too large."""
         with self._choosing:
-            place = self._places.setdefault((cube.id, model), _Place())
-            self._places.move_to_end((cube.id, model))
+            name = (cube.id, cube.access.audience, model)
+            place = self._places.setdefault(name, _Place())
+            self._places.move_to_end(name)
         with ExitStack() as held:
             held.enter_context(place.lock)
             self._refresh(place, view, cube, model=model, dimensions=dimensions)
@@ -92,7 +94,7 @@ class Residents:
     def _evict(self) -> None:
         with self._choosing:
             while self.size() > self.budget and len(self._places) > 1:
-                (cube_id, _), _ = self._places.popitem(last=False)
+                (cube_id, *_), _ = self._places.popitem(last=False)
                 log.debug("evicted", extra={"cube": cube_id})
 
     def size(self) -> int:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from memos_core.errors import InvalidInput
-from memos_core.memory import Message, checked_name
+from memos_core.memory import Message, Visibility, checked_name
+from memos_core.redaction import OFF, Redaction
 from memos_core.tiers.text.speech import ROLES
 from memos_core.vault.draft import Draft
 
 
-def said(messages: Iterable[Message], *, session: str | None) -> list[Draft]:
+def said(
+    messages: Iterable[Message],
+    *,
+    session: str | None,
+    visibility: Visibility = Visibility.PRIVATE,
+    redaction: Redaction = OFF,
+) -> list[Draft]:
     """Return one draft per message, in order.
 
     Two messages are the same if they agree in session and id, or, without an id, in session,
@@ -22,12 +30,13 @@ def said(messages: Iterable[Message], *, session: str | None) -> list[Draft]:
         raise InvalidInput(f"ingest takes several messages, not {type(messages).__name__}: write [message]")
     if session is not None:
         checked_name(session, what="session")
-    return [_said(message, session) for message in messages]
+    return [_said(message, session, visibility, redaction) for message in messages]
 
 
-def _said(message: object, session: str | None) -> Draft:
+def _said(message: object, session: str | None, visibility: Visibility, redaction: Redaction) -> Draft:
     if not isinstance(message, Message):
         raise InvalidInput(f"ingest takes Message(speaker, text) values, not {type(message).__name__}")
+    message = replace(message, text=redaction.text(message.text), speaker=redaction.name(message.speaker))
     role = message.role or (message.speaker if message.speaker.lower() in ROLES else None)
     if message.id is not None:
         digest = _digest("id", session, message.id)
@@ -44,6 +53,7 @@ def _said(message: object, session: str | None) -> Draft:
         session=session,
         message_id=message.id,
         event_at=message.at,
+        visibility=visibility,
     )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from memos_core.cube import CubeHeader, Principal
-from memos_core.governance import Right
+from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.memory import Memory
 from memos_core.protocols import Embedder
 from memos_core.reader.drafts import statement_digest
 from memos_core.reader.keys import keys_of
+from memos_core.vault import tx_life, tx_share
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.tx import Tx
@@ -44,10 +45,12 @@ class Intake:
 
     def _restate(self, tx: Tx, cube: CubeHeader, memory_id: str, draft: Draft) -> Memory:
         """Give a known statement another source, and whatever the header lacked."""
+        draft = tx_share.allowed(tx, cube, draft)
         tx.add_source(cube, memory_id, draft)
         changes = _restated(tx.memory(cube, memory_id), draft)
         if changes:
             tx.revise(cube, memory_id, changes=changes, keys=None)
+        tx_life.overlap(tx, cube, memory_id)
         return tx.memory(cube, memory_id)
 
     def say(self, principal: Principal, cube_id: str, drafts: Sequence[Draft]) -> list[Memory]:
@@ -125,6 +128,22 @@ class Intake:
             principal, cube_id, memory_id, text=text, expected=expected, changes=changes
         )
 
+    def copy(self, principal: Principal, cube_id: str, memory_id: str, *, text: str | None) -> Memory:
+        """Write a memory that is derived from another, with other words if `text` is given."""
+        with self._catalog.read() as view:
+            memory = view.memory(view.enter(cube_id, principal, Right.WRITE), memory_id)
+        draft = _copied(memory, text)
+        keys = keys_of([draft], self._embedder())[0]
+        with self._catalog.write(principal) as tx:
+            cube = tx.open(cube_id)
+            same = tx.memory(cube, memory_id).version == memory.version
+            if same and tx.is_embedded_by(keys.model):
+                if tx.statement(cube, draft.digest) is not None:  # its twin is there: it has to differ
+                    draft = replace(draft, digest=uuid.uuid4().hex)
+                seq = tx_life.copy(tx, cube, memory_id, draft, keys)
+                return tx.hydrate(cube, [seq])[seq]
+        return self.copy(principal, cube_id, memory_id, text=text)  # as in `state`
+
 
 def news(drafts: Sequence[Draft], known: Mapping[str, Known]) -> list[Draft]:
     """Return the drafts that say something new, each compared with what was told before it."""
@@ -162,3 +181,23 @@ def _redraft(memory: Memory, text: str, changes: dict[str, Any]) -> Draft:
         text=text, digest=statement_digest(text, kind=kind, at=event_at), kind=kind, event_at=event_at
     )
     return replace(draft, speaker=header.speaker, role=header.role, session=header.session)
+
+
+def _copied(memory: Memory, text: str | None) -> Draft:
+    """Return the draft of a copy: everything about the memory but its place in a conversation."""
+    words = memory.text if text is None else text
+    header, rules = memory.header.descriptive, memory.header.governance
+    return Draft(
+        text=words,
+        digest=statement_digest(words, kind=header.kind, at=header.event_at),
+        kind=header.kind,
+        tags=header.tags,
+        origin="copied",
+        speaker=header.speaker,
+        role=header.role,
+        event_at=header.event_at,
+        expires_at=rules.expires_at,
+        visibility=rules.visibility,
+        sensitivity=rules.sensitivity,
+        priority=rules.priority,
+    )

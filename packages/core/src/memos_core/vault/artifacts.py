@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, not_, select, update
 
 from memos_core.cube import CubeHeader
 from memos_core.segment import Origin
 from memos_core.vault.schema import artifacts, lineage, memories, parts
-from memos_core.vault.statements import in_sight
+from memos_core.vault.statements import in_sight, visible_to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,10 +162,30 @@ def remove(connection: Connection, keys: Collection[str]) -> None:
         connection.execute(delete(artifacts).where(artifacts.c.key.in_(part)))
 
 
-def listed(connection: Connection, *, kind: str, cube_ids: Sequence[str]) -> list[Artifact]:
-    """Return the artifacts of these cubes, stale ones too, oldest first."""
-    query = select(artifacts).where(artifacts.c.kind == kind, artifacts.c.cube_id.in_(cube_ids))
+def listed(connection: Connection, cube: CubeHeader, *, kind: str) -> list[Artifact]:
+    """Return the artifacts that whoever entered the cube may know of, stale ones too, oldest first.
+
+    What was made from a memory that they may not see does not exist for them.
+    """
+    query = select(artifacts).where(artifacts.c.kind == kind, artifacts.c.cube_id == cube.id, _shown(cube))
     return [_artifact(row) for row in connection.execute(query.order_by(artifacts.c.seq))]
+
+
+def known(connection: Connection, cube: CubeHeader, keys: Collection[str]) -> dict[str, Artifact]:
+    """Return by key those of `listed` that may be served."""
+    found: dict[str, Artifact] = {}
+    for part in parts(list(keys)):
+        query = select(artifacts).where(artifacts.c.cube_id == cube.id, artifacts.c.stale.is_(None))
+        query = query.where(artifacts.c.key.in_(part), _shown(cube))
+        found |= {row.key: _artifact(row) for row in connection.execute(query)}
+    return found
+
+
+def _shown(cube: CubeHeader) -> ColumnElement[bool]:
+    """Return the condition that nothing in an artifact is hidden from whoever entered the cube."""
+    hidden = select(lineage.c.memory_seq).join(memories, memories.c.seq == lineage.c.memory_seq)
+    hidden = hidden.where(lineage.c.artifact_seq == artifacts.c.seq, not_(visible_to(cube.access)))
+    return not_(hidden.correlate(artifacts).exists())
 
 
 def of_kind(connection: Connection, kind: str) -> list[Artifact]:

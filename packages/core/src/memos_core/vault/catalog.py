@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, delete, update
 
-from memos_core.cube import Principal
+from memos_core.cube import SYSTEM, Principal
+from memos_core.vault import tx_life
 from memos_core.vault.engine import READ_ONLY, open_engine, translated, use_write_ahead_log
 from memos_core.vault.migrate import migrate
 from memos_core.vault.schema import memories, store
@@ -51,13 +52,14 @@ class Catalog:
 
     def count_uses(self, uses: Mapping[int, int]) -> None:
         """Add to the hits of memories, by seq; erased ones are passed over."""
-        with self.connection() as connection:
-            connection.execute(
+        with self.write(SYSTEM) as tx:
+            tx.connection.execute(
                 update(memories)
                 .where(memories.c.seq == bindparam("used"))
-                .values(hits=memories.c.hits + bindparam("times"), last_used=self.clock()),
+                .values(hits=memories.c.hits + bindparam("times"), last_used=tx.now),
                 [{"used": seq, "times": times} for seq, times in uses.items()],
             )
+            tx_life.first_uses(tx, uses.keys())
 
     def scrub(self) -> None:
         """Take what was erased out of the full-text index's bytes too, if anything was."""

@@ -75,7 +75,7 @@ class Derived:
             kept = False
             try:
                 with self._catalog.write(SYSTEM) as tx:
-                    kept = artifacts.record(tx.connection, tx.cube(cube_id), made, now=tx.now)
+                    kept = artifacts.record(tx.connection, tx.header(cube_id), made, now=tx.now)
             finally:
                 if not kept and not self._is_known(blob):
                     self._blobs.delete(blob)

@@ -9,10 +9,12 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, te
 
 from memos_core import governance
 from memos_core.cube import CubeHeader
+from memos_core.memory import State
 from memos_core.protocols import KeyRow
 from memos_core.vault import schema
 from memos_core.vault.draft import Draft
 from memos_core.vault.schema import OUT_OF_SIGHT, memories, parts, vectors
+from memos_core.vault.statements import visible_to
 
 
 class Unkeyed(NamedTuple):
@@ -26,7 +28,7 @@ class Unkeyed(NamedTuple):
 def key_rows(
     connection: Connection, cube: CubeHeader, model: str, seqs: Sequence[int] | None = None
 ) -> Iterator[KeyRow]:
-    """Yield the keys of a cube's memories (or of these) that were embedded by `model`, by seq."""
+    """Yield the keys by `model` of a cube's memories (or of these) that may be seen, by seq."""
     base = (
         select(
             memories.c.seq,
@@ -43,7 +45,7 @@ def key_rows(
         .join(vectors, vectors.c.memory_seq == memories.c.seq)
         .join(schema.lexical, schema.lexical.c.rowid == memories.c.seq)
         .where(memories.c.cube_id == cube.id, vectors.c.model == model)
-        .where(memories.c.state.not_in(OUT_OF_SIGHT))
+        .where(memories.c.state.not_in(OUT_OF_SIGHT), visible_to(cube.access))
         .order_by(memories.c.seq)
     )
     queries = [base] if seqs is None else [base.where(memories.c.seq.in_(p)) for p in parts(seqs)]
@@ -56,7 +58,7 @@ def key_count(connection: Connection, cube: CubeHeader, model: str) -> int:
     found = connection.execute(
         select(func.coalesce(func.sum(vectors.c.key_count), 0))
         .join(memories, memories.c.seq == vectors.c.memory_seq)
-        .where(memories.c.cube_id == cube.id, vectors.c.model == model)
+        .where(memories.c.cube_id == cube.id, vectors.c.model == model, visible_to(cube.access))
     )
     return int(found.scalar_one())
 
@@ -121,7 +123,9 @@ def changed_since(connection: Connection, cube: CubeHeader, change: int) -> list
 
 def without_keys(connection: Connection, model: str, *, limit: int) -> list[Unkeyed]:
     """Return up to `limit` memories that have no vectors by this embedder."""
-    rows = connection.execute(select(memories).where(~_has_keys(model)).order_by(memories.c.seq).limit(limit))
+    rows = connection.execute(
+        select(memories).where(_lacks_keys(model)).order_by(memories.c.seq).limit(limit)
+    )
     return [
         Unkeyed(
             row.seq,
@@ -140,14 +144,14 @@ def without_keys(connection: Connection, model: str, *, limit: int) -> list[Unke
 
 def count_without_keys(connection: Connection, model: str) -> int:
     """Return how many memories have no vectors by this embedder."""
-    query = select(func.count()).select_from(memories).where(~_has_keys(model))
+    query = select(func.count()).select_from(memories).where(_lacks_keys(model))
     return int(connection.execute(query).scalar_one())
 
 
-def _has_keys(model: str) -> ColumnElement[bool]:
-    return (
-        exists().where(vectors.c.memory_seq == memories.c.seq, vectors.c.model == model).correlate(memories)
-    )
+def _lacks_keys(model: str) -> ColumnElement[bool]:
+    """Return the condition for memories without such vectors; what has no words left needs none."""
+    has = exists().where(vectors.c.memory_seq == memories.c.seq, vectors.c.model == model)
+    return and_(memories.c.state != State.EXPIRED.value, ~has.correlate(memories))
 
 
 def _fts_query(cube: CubeHeader, terms: Sequence[str]) -> str:

@@ -7,17 +7,22 @@ two payers from overtaking each other, the re-check keeps a change in between fr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, delete, func, or_, select, update
 
+from memos_core.cube import CubeHeader
 from memos_core.governance import cube_key
 from memos_core.protocols import IndexEntry
 from memos_core.vault.draft import unpacked
 from memos_core.vault.schema import OUT_OF_SIGHT, memories, outbox, parts, vectors
+
+if TYPE_CHECKING:
+    from memos_core.vault.view import View
 
 LEASE = timedelta(seconds=60)
 
@@ -36,6 +41,17 @@ def owed(connection: Connection, *, cube_id: str | None = None) -> int:
     if cube_id is not None:
         query = query.where(outbox.c.cube_id == cube_id)
     return int(connection.execute(query).scalar_one())
+
+
+def owed_of(view: View, cube: CubeHeader) -> int:
+    """Return how many changes of an entered cube the index has not been told; of those that may be seen."""
+    if cube.access.whole:
+        return owed(view.connection, cube_id=cube.id)
+    ids = view.connection.execute(select(outbox.c.memory_id).where(outbox.c.cube_id == cube.id)).scalars()
+    counts = Counter(ids)
+    seqs = view.seqs_of(cube, list(counts))
+    seen = view.seqs_in_sight(cube, list(seqs.values()))
+    return sum(counts[memory_id] for memory_id, seq in seqs.items() if seq in seen)
 
 
 def owed_memories(connection: Connection, cube_id: str, *, limit: int) -> list[str]:

@@ -11,23 +11,36 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    and_,
     bindparam,
     delete,
-    exists,
     func,
     insert,
     or_,
     select,
+    true,
     update,
 )
 
-from memos_core.cube import CubeHeader
+from memos_core.cube import CubeHeader, Principal, Right
+from memos_core.errors import Forbidden
+from memos_core.lifecycle import check_writable
+from memos_core.memory import State, Visibility
 from memos_core.record import Entry, Record
-from memos_core.vault import values
-from memos_core.vault.schema import audit, cubes, memories, microseconds, parts, records
+from memos_core.vault import chain, statements
+from memos_core.vault.schema import OUT_OF_SIGHT, cubes, memories, parts, records
 from memos_core.vault.tx import Tx
+from memos_core.vault.view import View
 
-_KEPT = (records, memories.c.id.label("memory_id"), memories.c.text, memories.c.state)
+_KEPT = (
+    records,
+    memories.c.id.label("memory_id"),
+    memories.c.text,
+    memories.c.state,
+    memories.c.owner.label("memory_owner"),
+    memories.c.visibility.label("memory_visibility"),
+    memories.c.expires_at.label("memory_expires_at"),
+)
 _BEHIND = records.outerjoin(memories, memories.c.seq == records.c.memory_seq)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -45,61 +58,101 @@ def to_record(row: Row[Any]) -> Record:
     )
 
 
-def alive(now: datetime) -> ColumnElement[bool]:
-    """Return the condition under which a record exists for a reader at `now`."""
-    return or_(records.c.expires_at.is_(None), records.c.expires_at > now)
+def in_sight(now: datetime) -> ColumnElement[bool]:
+    """Return the condition under which a record exists at `now`: its time is not over, its memory in sight.
+
+    Behind a frozen memory a record is frozen, too: its time is never over.
+    """
+    lasts = or_(records.c.expires_at.is_(None), records.c.expires_at > now, frozen())
+    return and_(lasts, or_(records.c.memory_seq.is_(None), statements.in_sight(now)))
 
 
-def by_key(
-    connection: Connection, cube: CubeHeader, keys: Collection[str], *, now: datetime | None = None
-) -> dict[str, Row[Any]]:
-    """Return the rows of these keys; with `now`, only those that exist for a reader then."""
+def frozen() -> ColumnElement[bool]:
+    """Return the condition under which the memory behind a record is frozen."""
+    return func.coalesce(memories.c.state, "") == State.FROZEN.value
+
+
+def visible_to(cube: CubeHeader) -> ColumnElement[bool]:
+    """Return the condition under which whoever entered the cube may see a record of it.
+
+    It is that of its memory; one without a memory has an owner and a visibility of its own.
+    """
+    access = cube.access
+    if access.whole:
+        return true()
+    shown_to = [records.c.visibility == Visibility.PUBLIC.value]
+    if access.member:
+        shown_to += [records.c.visibility == Visibility.SHARED.value, records.c.owner == access.principal]
+    bare = and_(records.c.memory_seq.is_(None), or_(*shown_to))
+    return or_(bare, and_(records.c.memory_seq.is_not(None), statements.visible_to(access)))
+
+
+def shown(view: View, cube: CubeHeader) -> ColumnElement[bool]:
+    """Return the condition under which a record of the cube exists for whoever entered it."""
+    return and_(records.c.cube_id == cube.id, in_sight(view.now), visible_to(cube))
+
+
+def by_key(view: View, cube: CubeHeader, keys: Collection[str]) -> dict[str, Row[Any]]:
+    """Return the rows of these keys that exist for whoever entered the cube."""
+    return _by_key(view, keys, shown(view, cube))
+
+
+def held(view: View, cube: CubeHeader, keys: Collection[str]) -> dict[str, Row[Any]]:
+    """Return the rows of these keys, whoever may see them and whatever became of them."""
+    return _by_key(view, keys, records.c.cube_id == cube.id)
+
+
+def visible(view: View, cube: CubeHeader, keys: Collection[str]) -> dict[str, Row[Any]]:
+    """Return the rows of these keys that whoever entered the cube may see, whatever became of them."""
+    return _by_key(view, keys, and_(records.c.cube_id == cube.id, visible_to(cube)))
+
+
+def _by_key(view: View, keys: Collection[str], condition: ColumnElement[bool]) -> dict[str, Row[Any]]:
     found: dict[str, Row[Any]] = {}
     for part in parts(list(keys)):
-        query = select(*_KEPT).select_from(_BEHIND)
-        query = query.where(records.c.cube_id == cube.id, records.c.key.in_(part))
-        if now is not None:
-            query = query.where(alive(now))
-        found |= {row.key: row for row in connection.execute(query)}
+        query = select(*_KEPT).select_from(_BEHIND).where(condition, records.c.key.in_(part))
+        found |= {row.key: row for row in view.connection.execute(query)}
     return found
 
 
-def by_memory(
-    connection: Connection, cube: CubeHeader, ids: Collection[str], *, now: datetime
-) -> dict[str, Row[Any]]:
-    """Return the rows that exist for a reader at `now`, by the id of the memory they are found by."""
+def by_memory(view: View, cube: CubeHeader, ids: Collection[str]) -> dict[str, Row[Any]]:
+    """Return the rows that exist for whoever entered the cube, by the id of the memory behind each."""
     found: dict[str, Row[Any]] = {}
     for part in parts(list(ids)):
-        query = select(*_KEPT).select_from(_BEHIND)
-        query = query.where(memories.c.id.in_(part), records.c.cube_id == cube.id, alive(now))
-        found |= {row.memory_id: row for row in connection.execute(query)}
+        query = select(*_KEPT).select_from(_BEHIND).where(memories.c.id.in_(part), shown(view, cube))
+        found |= {row.memory_id: row for row in view.connection.execute(query)}
     return found
 
 
-def newest(
-    connection: Connection, cube: CubeHeader, *, now: datetime, limit: int | None, offset: int
-) -> list[Row[Any]]:
-    """Return the rows that exist for a reader at `now`, the last written first."""
-    query = select(*_KEPT).select_from(_BEHIND).where(records.c.cube_id == cube.id, alive(now))
+def newest(view: View, cube: CubeHeader, *, limit: int | None, offset: int) -> list[Row[Any]]:
+    """Return the rows that exist for whoever entered the cube, the last written first."""
+    query = select(*_KEPT).select_from(_BEHIND).where(shown(view, cube))
     query = query.order_by(records.c.updated_at.desc(), records.c.seq.desc())
-    return list(connection.execute(query.limit(limit).offset(offset)))
+    return list(view.connection.execute(query.limit(limit).offset(offset)))
 
 
-def expired(connection: Connection, cube: CubeHeader, *, now: datetime) -> list[str]:
-    """Return the keys of the records that no reader sees any more."""
-    query = select(records.c.key).where(records.c.cube_id == cube.id, records.c.expires_at <= now)
-    return list(connection.execute(query).scalars())
+def expired(view: View, cube: CubeHeader) -> list[Row[Any]]:
+    """Return the rows whose time is over, of those that whoever entered the cube might see."""
+    over = and_(records.c.cube_id == cube.id, records.c.expires_at <= view.now, ~frozen(), visible_to(cube))
+    return list(view.connection.execute(select(*_KEPT).select_from(_BEHIND).where(over)))
 
 
-def count(connection: Connection, cube: CubeHeader, *, now: datetime) -> int:
-    """Return how many records exist for a reader at `now`."""
-    query = select(func.count()).select_from(records).where(records.c.cube_id == cube.id, alive(now))
-    return int(connection.execute(query).scalar_one())
+def count(view: View, cube: CubeHeader) -> int:
+    """Return how many records exist for whoever entered the cube."""
+    query = select(func.count()).select_from(_BEHIND).where(shown(view, cube))
+    return int(view.connection.execute(query).scalar_one())
 
 
-def held_at(now: datetime) -> ColumnElement[bool]:
-    """Return the condition under which a cube holds records for a reader at `now`."""
-    return exists().where(records.c.cube_id == cubes.c.id, alive(now)).correlate(cubes)
+def cubes_with(view: View, principal: Principal, *, prefix: str) -> list[CubeHeader]:
+    """Return the principal's cubes in which it sees a record and whose names start so, oldest first."""
+    there = select(records.c.seq).select_from(_BEHIND).where(in_sight(view.now))
+    holding = there.where(records.c.cube_id == cubes.c.id).correlate(cubes).exists()
+    found = view.cubes_of(principal, prefix=prefix, holding=holding)
+    return [
+        cube
+        for cube in found
+        if cube.owner == principal.name or count(view, view.enter(cube.id, principal, Right.READ))
+    ]
 
 
 # --- changes -------------------------------------------------------------------------------------
@@ -112,23 +165,30 @@ def write(
     *,
     present: Mapping[str, Row[Any]],
     behind: Mapping[str, int | None],
+    visibility: Visibility,
 ) -> None:
-    """Write the entries over the `present` rows; `behind` is the seq of each key's memory."""
+    """Write the entries over the `present` rows; `behind` is the seq of each key's memory.
+
+    `visibility` is for keys that are not present; the others keep theirs.
+    """
     fresh: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     for entry in entries:
+        before = present.get(entry.key)
+        created_at = tx.now if before is None else before.created_at
         row = {
             "key": entry.key,
             "data": entry.json,
             "memory_seq": behind[entry.key],
             "ttl": None if entry.ttl is None else entry.ttl // _MICROSECOND,
-            "expires_at": None if entry.ttl is None else tx.now + entry.ttl,
+            "expires_at": ends_at(cube, entry.ttl, created_at=created_at, now=tx.now),
             "updated_at": tx.now,
         }
-        if entry.key in present:
-            changed.append({**row, "of": present[entry.key].seq})
+        if before is None:
+            own = {"owner": tx.principal.name, "visibility": visibility.value, "created_at": created_at}
+            fresh.append({**row, "cube_id": cube.id, **own})
         else:
-            fresh.append({**row, "cube_id": cube.id, "created_at": tx.now})
+            changed.append({**row, "of": before.seq})
     if fresh:
         tx.connection.execute(insert(records), fresh)
     if changed:
@@ -137,13 +197,49 @@ def write(
     _note(tx, cube, "put", len(entries))
 
 
+def ends_at(
+    cube: CubeHeader, ttl: timedelta | None, *, created_at: datetime, now: datetime
+) -> datetime | None:
+    """Return until when a record with this ttl is known from now on; no longer than the cube allows."""
+    ends = [] if ttl is None else [now + ttl]
+    if cube.limits.ttl is not None:
+        ends.append(created_at + cube.limits.ttl)
+    return min(ends, default=None)
+
+
+def check_put(tx: Tx, cube: CubeHeader, rows: Collection[Row[Any]]) -> None:
+    """Raise unless the principal may write over these rows.
+
+    Forbidden for a record that only somebody else sees: a key names one value. IllegalTransition
+    for a frozen one.
+    """
+    mine = visible(tx, cube, [row.key for row in rows])
+    for row in rows:
+        if row.key not in mine and not _is_over(row, now=tx.now):
+            raise Forbidden(tx.principal.name, verb="put anything under", what=f"the key {row.key!r}")
+        if row.memory_id is not None:
+            check_writable(row.memory_id, State(row.state), verb="put")
+
+
+def lives(row: Row[Any], *, now: datetime) -> bool:
+    """Return whether a row exists at `now`, for who may see it."""
+    return not _is_over(row, now=now) and row.state not in OUT_OF_SIGHT
+
+
+def _is_over(row: Row[Any], *, now: datetime) -> bool:
+    if row.state == State.FROZEN.value:
+        return False
+    return any(end is not None and end <= now for end in (row.expires_at, row.memory_expires_at))
+
+
 def part_from_memory(tx: Tx, row: Row[Any]) -> None:
-    """Let a record be without the memory that it was found by."""
-    tx.connection.execute(update(records).where(records.c.seq == row.seq).values(memory_seq=None))
+    """Let a record be without the memory that it was found by; whoever saw that one still sees the record."""
+    own = {"owner": row.memory_owner, "visibility": row.memory_visibility}
+    tx.connection.execute(update(records).where(records.c.seq == row.seq).values(memory_seq=None, **own))
 
 
 def erase(tx: Tx, cube: CubeHeader, rows: Collection[Row[Any]]) -> None:
-    """Delete records, and the memories that they are found by."""
+    """Delete records, and the memories that they are found by. IllegalTransition for a frozen one."""
     for row in rows:
         if row.memory_seq is not None:
             tx.erase_row(cube, memory_of(tx.connection, row))
@@ -157,12 +253,14 @@ def memory_of(connection: Connection, row: Row[Any]) -> Row[Any]:
     return connection.execute(select(memories).where(memories.c.seq == row.memory_seq)).one()
 
 
-def renew(tx: Tx, rows: Collection[Row[Any]]) -> None:
-    """Let records with a ttl, and their memories, live for as long again from now on."""
+def renew(tx: Tx, cube: CubeHeader, rows: Collection[Row[Any]]) -> None:
+    """Let records with a ttl, and their memories, live for as long again; frozen ones do anyway."""
     for row in rows:
-        until(tx, row.memory_seq, tx.now + row.ttl * _MICROSECOND)
-        query = update(records).where(records.c.seq == row.seq)
-        tx.connection.execute(query.values(expires_at=tx.now + row.ttl * _MICROSECOND))
+        if row.state == State.FROZEN.value:
+            continue
+        end = ends_at(cube, row.ttl * _MICROSECOND, created_at=row.created_at, now=tx.now)
+        until(tx, row.memory_seq, end)
+        tx.connection.execute(update(records).where(records.c.seq == row.seq).values(expires_at=end))
 
 
 def until(tx: Tx, memory_seq: int | None, expires_at: datetime | None) -> None:
@@ -172,18 +270,18 @@ def until(tx: Tx, memory_seq: int | None, expires_at: datetime | None) -> None:
         tx.connection.execute(query.values(expires_at=expires_at))
 
 
-def renewable(row: Row[Any], *, now: datetime) -> bool:
-    """Return whether reading the row at `now` would move its end by more than a thousandth of its ttl.
+def renewable(row: Row[Any], cube: CubeHeader, *, now: datetime) -> bool:
+    """Return whether reading the row at `now` should move its end, by more than a thousandth of its ttl.
 
-    Reads that follow each other closely need not write each time.
+    Reads that follow each other closely need not write each time, and who may not write renews nothing.
     """
-    if row.ttl is None:
+    if row.ttl is None or row.state == State.FROZEN.value or Right.WRITE not in cube.access.rights:
         return False
-    return bool(microseconds(now) + row.ttl - microseconds(row.expires_at) > row.ttl // 1000)
+    end = ends_at(cube, row.ttl * _MICROSECOND, created_at=row.created_at, now=now)
+    return end is not None and end - row.expires_at > row.ttl * _MICROSECOND / 1000
 
 
 def _note(tx: Tx, cube: CubeHeader, verb: str, times: int) -> None:
     """Write an audit line for each of so many records. It names no key: a key is the user's words."""
     if times:
-        line = values.of_audit(cube, verb, by=tx.principal, now=tx.now)
-        tx.connection.execute(insert(audit), [line] * times)
+        chain.append(tx.connection, [tx._line(cube, verb)] * times)

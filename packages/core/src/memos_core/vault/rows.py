@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row
 
-from memos_core.cube import CubeHeader
+from memos_core.cube import CubeHeader, Limits
 from memos_core.memory import (
     Behaviour,
     Descriptive,
@@ -24,7 +25,19 @@ from memos_core.memory import (
 
 
 def to_cube(row: Row[Any]) -> CubeHeader:
-    return CubeHeader(id=row.id, name=row.name, owner=row.owner, created_at=row.created_at, change=row.change)
+    limits = Limits(
+        ttl=None if row.ttl is None else timedelta(microseconds=row.ttl),
+        memories=row.max_memories,
+        text_bytes=row.max_bytes,
+    )
+    return CubeHeader(
+        id=row.id,
+        name=row.name,
+        owner=row.owner,
+        created_at=row.created_at,
+        change=row.change,
+        limits=limits,
+    )
 
 
 def to_memory(row: Row[Any], links: Iterable[Link] = ()) -> Memory:

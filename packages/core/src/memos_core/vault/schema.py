@@ -99,7 +99,38 @@ cubes = Table(
     Column("name", String, nullable=False),
     Column("change", BigInteger, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("ttl", BigInteger),  # microseconds that each memory may be known; NULL is no limit, as below
+    Column("max_memories", BigInteger),
+    Column("max_bytes", BigInteger),
     UniqueConstraint("owner", "name"),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    UniqueConstraint("owner", "name"),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("group_id", ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("member", String, primary_key=True, index=True),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("cube_id", ForeignKey("cubes.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String, primary_key=True),  # "principal" or "group"
+    Column("grantee", String, primary_key=True, index=True),  # a name, or a group's id
+    Column("right", String, primary_key=True),
+    Column("by", String, nullable=False),
+    Column("at", UtcTime, nullable=False),
 )
 
 memories = Table(
@@ -182,6 +213,9 @@ records = Table(
     Column("cube_id", ForeignKey("cubes.id", ondelete="CASCADE"), nullable=False),
     Column("key", String, nullable=False),
     Column("data", Text, nullable=False),  # a JSON object
+    # For a record with a memory, that memory's count. SQLite adds no such column without a default.
+    Column("owner", String, nullable=False, server_default="memos"),
+    Column("visibility", String, nullable=False, server_default="private"),
     Column("memory_seq", ForeignKey("memories.seq", ondelete="CASCADE"), index=True),  # what it is found by
     Column("ttl", BigInteger),  # microseconds after the last renewal
     Column("expires_at", UtcTime),
@@ -249,6 +283,8 @@ audit = Table(
     Column("memory_id", String),
     Column("memory_seq", BigInteger),
     Column("version", Integer),
+    Column("detail", String),  # a word of ours: which step was taken, which right was given to whom
+    Column("hash", String),  # of this line and the one before; the revision that added it filled it in
     Index(None, "cube_id", "change"),
 )
 

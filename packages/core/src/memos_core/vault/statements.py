@@ -4,20 +4,62 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    ColumnElement,
+    String,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    true,
+)
 
-from memos_core.memory import Relation
+from memos_core.cube import Access
+from memos_core.memory import Relation, State, Visibility
 from memos_core.query import Where
 from memos_core.vault import schema
-from memos_core.vault.schema import OUT_OF_SIGHT, cubes, edges, memories, sources, store, tags
+from memos_core.vault.schema import (
+    OUT_OF_SIGHT,
+    cubes,
+    edges,
+    grants,
+    members,
+    memories,
+    sources,
+    store,
+    tags,
+)
+
+Moment = datetime | BindParameter[datetime]
 
 
-def in_sight(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+def in_sight(now: Moment) -> ColumnElement[bool]:
     """Return the condition under which a memory exists for a reader at `now`."""
-    return and_(
-        memories.c.state.not_in(OUT_OF_SIGHT),
-        or_(memories.c.expires_at.is_(None), memories.c.expires_at > now),
+    return and_(memories.c.state.not_in(OUT_OF_SIGHT), in_time(now))
+
+
+def in_time(now: Moment) -> ColumnElement[bool]:
+    """Return the condition under which a memory's time is not over; a frozen one's never is."""
+    return or_(
+        memories.c.expires_at.is_(None), memories.c.expires_at > now, memories.c.state == State.FROZEN.value
     )
+
+
+def in_state(state: State | None, now: Moment) -> ColumnElement[bool]:
+    """Return the condition for memories in this state at `now`; None is every state that is in sight.
+
+    What is overdue counts as expired, whether its words were erased already or not.
+    """
+    match state:
+        case None:
+            return in_sight(now)
+        case State.EXPIRED:
+            return or_(memories.c.state == State.EXPIRED.value, ~in_time(now))
+        case _:
+            return and_(memories.c.state == state.value, in_time(now))
 
 
 def matching(where: Where) -> list[ColumnElement[bool]]:
@@ -45,15 +87,61 @@ def matching(where: Where) -> list[ColumnElement[bool]]:
     return found
 
 
+def visible_to(access: Access) -> ColumnElement[bool]:
+    """Return the condition under which whoever entered a cube may see a memory of it."""
+    if access.whole:
+        return true()
+    public = memories.c.visibility == Visibility.PUBLIC.value
+    if not access.member:
+        return public
+    shared = memories.c.visibility == Visibility.SHARED.value
+    return or_(public, shared, memories.c.owner == access.principal)
+
+
+def _visible() -> ColumnElement[bool]:
+    """Return the same condition for `Access.binds`."""
+    return or_(
+        bindparam("whole", type_=Boolean),
+        memories.c.visibility == Visibility.PUBLIC.value,
+        and_(
+            bindparam("member", type_=Boolean),
+            or_(
+                memories.c.visibility == Visibility.SHARED.value,
+                memories.c.owner == bindparam("viewer", type_=String),
+            ),
+        ),
+    )
+
+
 # What every recall asks is built once: building such a statement costs more than running it. None of
 # them names the cube beside a list of primary keys: without statistics SQLite takes the cube's index
 # for the narrower one and reads the whole cube. Whose a row is, is looked at when it is here.
 
-SEEN = in_sight(bindparam("now", type_=schema.UtcTime))
+SEEN = and_(in_sight(bindparam("now", type_=schema.UtcTime)), _visible())
 CUBE = select(cubes).where(cubes.c.id == bindparam("cube"))
 SETTING = select(store.c.value).where(store.c.key == bindparam("key"))
 BY_SEQ = select(memories).where(memories.c.seq.in_(bindparam("seqs", expanding=True)), SEEN)
 SEQS_BY_SEQ = BY_SEQ.with_only_columns(memories.c.seq, memories.c.cube_id)
+VISIBLE_IDS = select(memories.c.id).where(memories.c.id.in_(bindparam("ids", expanding=True)), _visible())
+GRANTED = select(grants.c.right).where(
+    grants.c.cube_id == bindparam("cube"),
+    or_(
+        and_(grants.c.kind == "principal", grants.c.grantee == bindparam("who")),
+        and_(
+            grants.c.kind == "group",
+            grants.c.grantee.in_(select(members.c.group_id).where(members.c.member == bindparam("who"))),
+        ),
+    ),
+)
+HAS_PUBLIC = (
+    select(memories.c.seq)
+    .where(
+        memories.c.cube_id == bindparam("cube"),
+        memories.c.visibility == Visibility.PUBLIC.value,
+        in_sight(bindparam("now", type_=schema.UtcTime)),
+    )
+    .limit(1)
+)
 SEQS_BY_ID = select(memories.c.id, memories.c.seq, memories.c.cube_id).where(
     memories.c.id.in_(bindparam("ids", expanding=True))
 )
@@ -67,6 +155,16 @@ SUCCESSORS = select(edges.c.source, edges.c.target).where(
 )
 BY_ID = select(memories).where(
     memories.c.id == bindparam("id"), memories.c.cube_id == bindparam("cube"), SEEN
+)
+KEPT_BY_ID = select(memories).where(
+    memories.c.id == bindparam("id"),
+    memories.c.cube_id == bindparam("cube"),
+    memories.c.state != State.EXPIRED.value,
+    in_time(bindparam("now", type_=schema.UtcTime)),
+    _visible(),
+)
+ANY_BY_ID = select(memories).where(
+    memories.c.id == bindparam("id"), memories.c.cube_id == bindparam("cube"), _visible()
 )
 STATED = (
     select(memories.c.id)

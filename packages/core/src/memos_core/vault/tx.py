@@ -10,15 +10,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
 
-from memos_core.cube import CubeHeader, Principal
-from memos_core.errors import Conflict, IllegalTransition, InvalidInput
-from memos_core.governance import Right, cube_key
+from memos_core.cube import Access, CubeHeader, Principal, Right
+from memos_core.errors import Conflict, InvalidInput
+from memos_core.governance import cube_key
+from memos_core.lifecycle import check_writable
 from memos_core.memory import Erasure, Link, Relation, State
-from memos_core.vault import artifacts, values
+from memos_core.vault import artifacts, chain, tx_share, values
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.keyring import Unkeyed
 from memos_core.vault.schema import (
-    audit,
     cubes,
     edges,
     lexical,
@@ -55,11 +55,14 @@ class Tx(View):
             )
         )
         self._note(cube, "create")
-        return cube
+        return replace(cube, access=Access(principal=cube.owner, rights=frozenset(Right)))
 
-    def open(self, cube_id: str) -> CubeHeader:
-        """Enter a cube for writing and count one change of it."""
-        cube = self.enter(cube_id, self.principal, Right.WRITE)
+    def open(self, cube_id: str, right: Right = Right.WRITE) -> CubeHeader:
+        """Enter a cube for a change, which needs this right, and count it."""
+        return self.counted(self.enter(cube_id, self.principal, right))
+
+    def counted(self, cube: CubeHeader) -> CubeHeader:
+        """Count one change of a cube that was entered."""
         self.connection.execute(update(cubes).where(cubes.c.id == cube.id).values(change=cubes.c.change + 1))
         return replace(cube, change=cube.change + 1)  # nobody else writes until this commits
 
@@ -69,6 +72,7 @@ class Tx(View):
         """Write new memories, each with its version, source, keys, audit line and debt; return seqs."""
         if not drafts:
             return []
+        drafts = [(tx_share.allowed(self, cube, draft), keys) for draft, keys in drafts]
         positions = self._positions(cube, [draft for draft, _ in drafts])
         rows = [
             values.of_memory(cube, draft, position=position, owner=self.principal, now=self.now)
@@ -87,6 +91,7 @@ class Tx(View):
         self._write_tags(rows)
         self._write_keys(cube, {seq: keys for seq, (_, keys) in zip(seqs, drafts, strict=True)})
         self._owe(cube, [(row["id"], row["seq"], 1) for row in rows], verb="remember")
+        tx_share.check_quota(self, cube)
         return seqs
 
     def add_source(self, cube: CubeHeader, memory_id: str, draft: Draft) -> None:
@@ -114,8 +119,7 @@ class Tx(View):
         row = self.memory_row(cube, memory_id)
         if expected is not None and row.version != expected:
             raise Conflict(memory_id, expected=expected, found=row.version)
-        if row.state == State.FROZEN.value:
-            raise IllegalTransition(memory_id, state=row.state, verb="be revised")
+        check_writable(memory_id, State(row.state), verb="revise")
         new = {**row._mapping, **changes, "version": row.version + 1, "updated_at": self.now}
         self.connection.execute(update(memories).where(memories.c.seq == row.seq).values(new))
         self.connection.execute(insert(versions).values(values.of_version(new, by=self.principal)))
@@ -127,39 +131,55 @@ class Tx(View):
             self._write_keys(cube, {row.seq: keys})
         artifacts.outdate(self.connection, [row.seq], reason="revised")
         self._owe(cube, [(memory_id, row.seq, new["version"])], verb="revise")
+        tx_share.check_quota(self, cube)
         return int(row.seq)
 
     def erase(self, cube: CubeHeader, memory_id: str) -> Erasure:
-        """Delete every row of a memory but the audit lines, which name its id only."""
-        return self.erase_row(cube, self.memory_row(cube, memory_id))
+        """Delete every row of a memory but the audit lines, which name its id only.
+
+        What is archived or expired can be erased too. Raises IllegalTransition for a frozen memory.
+        """
+        return self.erase_row(cube, self.any_row(cube, memory_id))
 
     def erase_row(self, cube: CubeHeader, row: Row[Any]) -> Erasure:
-        """Delete a memory by its row, be it in sight or not."""
+        """Delete a memory by its row, as `erase` does."""
         memory_id = row.id
-        erased = {"artifacts": artifacts.outdate(self.connection, [row.seq], reason="erased")}
-        if kept := self.connection.execute(delete(records).where(records.c.memory_seq == row.seq)).rowcount:
-            erased["records"] = kept
-        for name, table, condition in (
-            ("links", edges, (edges.c.source == memory_id) | (edges.c.target == memory_id)),
-            ("sources", sources, sources.c.memory_seq == row.seq),
-            ("tags", tags, tags.c.memory_seq == row.seq),
-            ("vectors", vectors, vectors.c.memory_seq == row.seq),
-            ("lexical", lexical, lexical.c.rowid == row.seq),
-            ("versions", versions, versions.c.memory_seq == row.seq),
-            ("memories", memories, memories.c.seq == row.seq),
-        ):
-            erased[name] = self.connection.execute(delete(table).where(condition)).rowcount
-        if not self.has_erased_words():
-            self.connection.execute(insert(store).values(key=ERASED_WORDS, value=""))
+        check_writable(memory_id, State(row.state), verb="forget")
+        erased = self.erase_words(row, reason="erased")
+        erased["memories"] = self.connection.execute(
+            delete(memories).where(memories.c.seq == row.seq)
+        ).rowcount
         self._owe(cube, [(memory_id, row.seq, row.version)], verb="forget")
         owed = self.connection.execute(
             select(func.count()).select_from(outbox).where(outbox.c.memory_id == memory_id)
         ).scalar_one()
         return Erasure(memory_id=memory_id, cube=cube.id, at=self.now, erased=erased, owed=min(owed, 1))
 
+    def erase_words(self, row: Row[Any], *, reason: str) -> dict[str, int]:
+        """Delete what was said and every trace of it but the memory's own row; count the rows by place.
+
+        What was made from it is marked as stale, and the record that it is found by goes as well.
+        """
+        erased = {"artifacts": artifacts.outdate(self.connection, [row.seq], reason=reason)}
+        if kept := self.connection.execute(delete(records).where(records.c.memory_seq == row.seq)).rowcount:
+            erased["records"] = kept
+        for name, table, condition in (
+            ("links", edges, (edges.c.source == row.id) | (edges.c.target == row.id)),
+            ("sources", sources, sources.c.memory_seq == row.seq),
+            ("tags", tags, tags.c.memory_seq == row.seq),
+            ("vectors", vectors, vectors.c.memory_seq == row.seq),
+            ("lexical", lexical, lexical.c.rowid == row.seq),
+            ("versions", versions, versions.c.memory_seq == row.seq),
+        ):
+            erased[name] = self.connection.execute(delete(table).where(condition)).rowcount
+        if not self.has_erased_words():
+            self.connection.execute(insert(store).values(key=ERASED_WORDS, value=""))
+        return erased
+
     def link(self, cube: CubeHeader, source: str, relation: Relation, target: str) -> Link:
         """Write an edge between two memories of the cube; an edge that exists is returned as it is."""
         start, end = self.memory_row(cube, source), self.memory_row(cube, target)
+        check_writable(source, State(start.state), verb="link")
         for known in self.links_of([start.id]).get(start.id, ()):
             if (known.relation, known.target) == (relation, end.id):
                 return known
@@ -263,14 +283,21 @@ class Tx(View):
         self.connection.execute(delete(vectors).where(vectors.c.memory_seq == seq))
         self.connection.execute(delete(lexical).where(lexical.c.rowid == seq))
 
-    def _owe(self, cube: CubeHeader, changed: Sequence[tuple[str, int, int]], *, verb: str) -> None:
+    def _owe(
+        self,
+        cube: CubeHeader,
+        changed: Sequence[tuple[str, int, int]],
+        *,
+        verb: str,
+        detail: str | None = None,
+    ) -> None:
         """Write the audit line and the debt to the index for each (id, seq, version)."""
         if not changed:
             return
-        self.connection.execute(
-            insert(audit),
+        chain.append(
+            self.connection,
             [
-                self._line(cube, verb, memory_id=memory_id, seq=seq, version=version)
+                self._line(cube, verb, memory_id=memory_id, seq=seq, version=version, detail=detail)
                 for memory_id, seq, version in changed
             ],
         )
@@ -280,7 +307,7 @@ class Tx(View):
         )
 
     def _note(self, cube: CubeHeader, verb: str, **of: Any) -> None:
-        self.connection.execute(insert(audit).values(self._line(cube, verb, **of)))
+        chain.append(self.connection, [self._line(cube, verb, **of)])
 
     def _line(self, cube: CubeHeader, verb: str, **of: Any) -> dict[str, Any]:
         return values.of_audit(cube, verb, by=self.principal, now=self.now, **of)

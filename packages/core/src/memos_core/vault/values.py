@@ -87,8 +87,9 @@ def of_audit(
     memory_id: str | None = None,
     seq: int | None = None,
     version: int | None = None,
+    detail: str | None = None,
 ) -> dict[str, Any]:
-    """Return an audit line. It names the memory and never what it says."""
+    """Return an audit line. It names the memory and never what it says; `detail` is a word of ours."""
     return {
         "at": now,
         "principal": by.name,
@@ -98,4 +99,5 @@ def of_audit(
         "memory_id": memory_id,
         "memory_seq": seq,
         "version": version,
+        "detail": detail,
     }

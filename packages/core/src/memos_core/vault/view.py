@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, text
 
 from memos_core import governance
-from memos_core.cube import CubeHeader, Principal
+from memos_core.cube import Access, CubeHeader, Principal, Right
 from memos_core.errors import InvalidInput, NotFound
-from memos_core.governance import Right
-from memos_core.memory import Link, Memory, Relation, Revision, Source
+from memos_core.memory import Link, Memory, Relation, Revision, Source, State
 from memos_core.query import Where
 from memos_core.vault import schema, statements
 from memos_core.vault.rows import to_cube, to_link, to_memory, to_revision, to_source
 from memos_core.vault.schema import (
     cubes,
     edges,
+    grants,
+    members,
     memories,
     parts,
     sources,
@@ -55,24 +57,47 @@ class View:
         ).one_or_none()
         return to_cube(row) if row else None
 
-    def cube(self, cube_id: str) -> CubeHeader:
-        """Return a cube, whoever asks: for the store's own work."""
+    def header(self, cube_id: str) -> CubeHeader:
+        """Return a cube for the store's own purposes: nobody entered it."""
         row = self.connection.execute(statements.CUBE, {"cube": cube_id}).one_or_none()
         if row is None:
             raise NotFound("cube", cube_id)
         return to_cube(row)
 
     def enter(self, cube_id: str, principal: Principal, right: Right) -> CubeHeader:
-        """Return the cube if the principal holds the right on it, else raise NotFound."""
-        cube = self.cube(cube_id)
-        governance.check(principal, cube, right)
-        return cube
+        """Return the cube with what the principal holds on it, if the right is among that.
+
+        Raises NotFound for a cube of which it may see nothing, Forbidden where it may see something.
+        """
+        cube = self.header(cube_id)
+        granted = () if principal.name == cube.owner else self.granted(cube, principal)
+        shows = not granted and principal.name != cube.owner and self._has_public(cube)
+        held = governance.check(principal, cube, right, granted, shows_something=shows)
+        return replace(cube, access=Access(principal=principal.name, rights=held))
+
+    def granted(self, cube: CubeHeader, principal: Principal) -> list[Right]:
+        """Return the rights that were granted to the principal, or to a group that it is in."""
+        wanted = {"cube": cube.id, "who": principal.name}
+        return [Right(word) for word in self.connection.execute(statements.GRANTED, wanted).scalars()]
+
+    def _has_public(self, cube: CubeHeader) -> bool:
+        wanted = {"cube": cube.id, "now": self.now}
+        return self.connection.execute(statements.HAS_PUBLIC, wanted).scalar() is not None
 
     def cubes_of(
         self, principal: Principal, *, prefix: str = "", holding: ColumnElement[bool] | None = None
     ) -> list[CubeHeader]:
-        """Return the principal's cubes whose names start so and that meet a condition, oldest first."""
-        query = select(cubes).where(cubes.c.owner == principal.name)
+        """Return the cubes that the principal owns or was granted a right on, oldest first.
+
+        With a `prefix`, those whose names start so; with `holding`, those that meet the condition.
+        """
+        joined = select(members.c.group_id).where(members.c.member == principal.name)
+        mine = or_(
+            and_(grants.c.kind == "principal", grants.c.grantee == principal.name),
+            and_(grants.c.kind == "group", grants.c.grantee.in_(joined)),
+        )
+        granted = cubes.c.id.in_(select(grants.c.cube_id).where(mine))
+        query = select(cubes).where(or_(cubes.c.owner == principal.name, granted))
         if prefix:
             query = query.where(cubes.c.name >= prefix, cubes.c.name < prefix + LAST_CHARACTER)
         if holding is not None:
@@ -80,29 +105,56 @@ class View:
         rows = self.connection.execute(query.order_by(cubes.c.created_at, cubes.c.id))
         return [to_cube(row) for row in rows]
 
-    def may_read(self, principal: Principal, cube: CubeHeader) -> bool:
-        """Return whether the principal may read the cube."""
-        return Right.READ in governance.rights(principal, cube)
-
     # --- memories ----------------------------------------------------------------------------
 
     def memory_row(self, cube: CubeHeader, memory_id: str) -> Row[Any]:
         """Return the row of a memory in sight, or raise NotFound."""
-        wanted = {"id": memory_id, "cube": cube.id, "now": self.now}
-        row = self.connection.execute(statements.BY_ID, wanted).one_or_none()
+        return self._row(statements.BY_ID, cube, memory_id)
+
+    def kept_row(self, cube: CubeHeader, memory_id: str) -> Row[Any]:
+        """Return the row of a memory in sight or in the archive, or raise NotFound."""
+        return self._row(statements.KEPT_BY_ID, cube, memory_id)
+
+    def any_row(self, cube: CubeHeader, memory_id: str) -> Row[Any]:
+        """Return the row of a memory whatever became of it, short of erasure, or raise NotFound."""
+        return self._row(statements.ANY_BY_ID, cube, memory_id)
+
+    def _row(self, statement: Select[Any], cube: CubeHeader, memory_id: str) -> Row[Any]:
+        row = self.connection.execute(
+            statement, {**self._eyes(cube), "id": memory_id, "cube": cube.id}
+        ).one_or_none()
         if row is None:
             raise NotFound("memory", memory_id)
         return row
 
     def memory(self, cube: CubeHeader, memory_id: str) -> Memory:
-        row = self.memory_row(cube, memory_id)
-        return to_memory(row, self.links_of([memory_id]).get(memory_id, ()))
+        return self._values(cube, [self.memory_row(cube, memory_id)])[0]
+
+    def any_memory(self, cube: CubeHeader, memory_id: str) -> Memory:
+        """Return a memory whatever became of it, short of erasure."""
+        return self._values(cube, [self.any_row(cube, memory_id)])[0]
+
+    def _eyes(self, cube: CubeHeader) -> dict[str, object]:
+        """Return what the prepared statements ask about the moment and about who looks."""
+        return {"now": self.now, **cube.access.binds}
+
+    def _values(self, cube: CubeHeader, rows: Sequence[Row[Any]]) -> list[Memory]:
+        """Return the memories of these rows; an edge to what may not be seen is no edge."""
+        links = self.links_of([row.id for row in rows])
+        if not cube.access.whole:
+            targets = list({link.target for found in links.values() for link in found})
+            shown: set[str] = set()
+            for part in parts(targets):
+                wanted = {**cube.access.binds, "ids": part}
+                shown.update(self.connection.execute(statements.VISIBLE_IDS, wanted).scalars())
+            links = {each: [link for link in found if link.target in shown] for each, found in links.items()}
+        return [to_memory(row, links.get(row.id, ())) for row in rows]
 
     def seqs_in_sight(self, cube: CubeHeader, seqs: Collection[int]) -> set[int]:
         """Return those of the memories that are in sight, by sequence number."""
         found: set[int] = set()
         for part in parts(list(seqs)):
-            rows = self.connection.execute(statements.SEQS_BY_SEQ, {"seqs": part, "now": self.now})
+            rows = self.connection.execute(statements.SEQS_BY_SEQ, {**self._eyes(cube), "seqs": part})
             found.update(seq for seq, cube_id in rows if cube_id == cube.id)
         return found
 
@@ -110,28 +162,36 @@ class View:
         """Return those of the memories that are in sight, by sequence number."""
         found: list[Row[Any]] = []
         for part in parts(list(seqs)):
-            rows = self.connection.execute(statements.BY_SEQ, {"seqs": part, "now": self.now})
+            rows = self.connection.execute(statements.BY_SEQ, {**self._eyes(cube), "seqs": part})
             found += [row for row in rows if row.cube_id == cube.id]
-        links = self.links_of([row.id for row in found])
-        return {row.seq: to_memory(row, links.get(row.id, ())) for row in found}
+        return {row.seq: memory for row, memory in zip(found, self._values(cube, found), strict=True)}
 
-    def listed(self, cube: CubeHeader, where: Where, *, limit: int | None, offset: int) -> list[Memory]:
-        """Return the memories in sight that match, in the order in which they were first written."""
+    def listed(
+        self,
+        cube: CubeHeader,
+        where: Where,
+        *,
+        limit: int | None,
+        offset: int,
+        state: State | None = None,
+    ) -> list[Memory]:
+        """Return the memories in sight (or in this state) that match, as they were first written."""
+        there = and_(statements.in_state(state, self.now), statements.visible_to(cube.access))
         rows = self.connection.execute(
             select(memories)
-            .where(memories.c.cube_id == cube.id, statements.in_sight(self.now), *statements.matching(where))
+            .where(memories.c.cube_id == cube.id, there, *statements.matching(where))
             .order_by(memories.c.seq)
             .limit(limit)
             .offset(offset)
         ).all()
-        links = self.links_of([row.id for row in rows])
-        return [to_memory(row, links.get(row.id, ())) for row in rows]
+        return self._values(cube, rows)
 
     def settled(self, cube: CubeHeader, where: Where, *, limit: int) -> list[Memory]:
         """Return up to `limit` memories in sight that match, the longest unchanged first."""
         rows = self.connection.execute(
             select(memories)
-            .where(memories.c.cube_id == cube.id, statements.in_sight(self.now), *statements.matching(where))
+            .where(memories.c.cube_id == cube.id, statements.visible_to(cube.access))
+            .where(statements.in_sight(self.now), *statements.matching(where))
             .order_by(memories.c.updated_at, memories.c.seq)
             .limit(limit)
         ).all()
@@ -142,9 +202,8 @@ class View:
         return list(
             self.connection.execute(
                 select(memories.c.seq)
-                .where(
-                    memories.c.cube_id == cube.id, statements.in_sight(self.now), *statements.matching(where)
-                )
+                .where(memories.c.cube_id == cube.id, statements.visible_to(cube.access))
+                .where(statements.in_sight(self.now), *statements.matching(where))
                 .order_by(memories.c.seq)
             ).scalars()
         )
@@ -157,11 +216,12 @@ class View:
             found |= {memory_id: seq for memory_id, seq, cube_id in rows if cube_id == cube.id}
         return found
 
-    def id_starting(self, cube: CubeHeader, prefix: str) -> str:
-        """Return the one id in sight that starts with `prefix`."""
+    def id_starting(self, cube: CubeHeader, prefix: str, *, state: State | None = None) -> str:
+        """Return the one id in sight (or in this state) that starts with `prefix`."""
         query = (
             select(memories.c.id)
-            .where(memories.c.cube_id == cube.id, statements.in_sight(self.now))
+            .where(memories.c.cube_id == cube.id, statements.visible_to(cube.access))
+            .where(statements.in_state(state, self.now))
             .where(memories.c.id.startswith(prefix, autoescape=True))
             .limit(2)
         )
@@ -221,7 +281,7 @@ class View:
 
     def statement(self, cube: CubeHeader, digest: str) -> str | None:
         """Return the id of the memory in sight that states this already."""
-        wanted = {"cube": cube.id, "digest": digest, "now": self.now}
+        wanted = {**self._eyes(cube), "cube": cube.id, "digest": digest}
         found: str | None = self.connection.execute(statements.STATED, wanted).scalar()
         return found
 
@@ -229,7 +289,7 @@ class View:
         """Return by digest the memories in sight that came from these messages."""
         found: dict[str, Known] = {}
         for part in parts(digests):
-            wanted = {"cube": cube.id, "digests": part, "now": self.now}
+            wanted = {**self._eyes(cube), "cube": cube.id, "digests": part}
             rows = self.connection.execute(statements.SAID, wanted)
             found |= {digest: Known(*known) for digest, *known in rows}
         return found
@@ -243,7 +303,12 @@ class View:
         """Return how many memories are in sight, of one cube or of all."""
         query = select(func.count()).select_from(memories).where(statements.in_sight(self.now))
         if cube is not None:
-            query = query.where(memories.c.cube_id == cube.id)
+            query = query.where(memories.c.cube_id == cube.id, statements.visible_to(cube.access))
+        return int(self.connection.execute(query).scalar_one())
+
+    def count_indexed(self) -> int:
+        """Return how many memories the index holds when nothing is owed to it."""
+        query = select(func.count()).select_from(memories).where(memories.c.state.not_in(schema.OUT_OF_SIGHT))
         return int(self.connection.execute(query).scalar_one())
 
     def has_erased_words(self) -> bool:

@@ -1,0 +1,206 @@
+"""Every verb of the API asks who is asking: a verb that is not in the tables below fails here."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import timedelta
+
+import pytest
+
+from memos_core import (
+    EngineIdentity,
+    Entry,
+    Forbidden,
+    MemCube,
+    MemOS,
+    Message,
+    NotFound,
+    Records,
+    Right,
+    Runtime,
+    Segment,
+)
+from memos_core.governance import NEEDS
+from memos_core.testing import ScriptedEngine
+
+
+def one_in(cube, state, otherwise):
+    """Return the id of a memory in this state, if the cube shows one."""
+    return next((memory.id for memory in cube.list(state=state)), otherwise)
+
+
+def store_of(cube):
+    return MemOS(cube._core, cube._principal)
+
+
+def segment_of(cube):
+    """Return a segment as somebody may have noted it; that there is such a one is not said."""
+    identity = ScriptedEngine().identity
+    assert isinstance(identity, EngineIdentity)
+    sizes = {"start": 0, "tokens": 1, "size": 1, "build_seconds": 0.0, "saved_seconds": 0.0, "hits": 0}
+    uses = {"created_at": cube._core.catalog.clock(), "last_used": None, "pinned": False, "stale": None}
+    return Segment(
+        key="0" * 64,
+        cube=cube.id,
+        cube_name=cube.name,
+        identity=identity,
+        kind="chain",
+        form="exact",
+        sources=(),
+        **sizes,
+        **uses,
+    )
+
+
+def asked(cube, verb, *given):
+    with Runtime(ScriptedEngine()) as runtime:
+        answer = getattr(runtime, verb)(*given, cube)
+        return answer.finished() if verb == "stream" else answer
+
+
+CALLS = {
+    "remember": lambda cube, m: cube.remember("new words"),
+    "ingest": lambda cube, m: cube.ingest([Message("Eve", "new words")]),
+    "revise": lambda cube, m: cube.revise(m, "other words"),
+    "copy": lambda cube, m: cube.copy(m),
+    "forget": lambda cube, m: cube.forget(m),
+    "link": lambda cube, m: cube.link(cube.list()[1].id if cube.list()[1:] else "x", "supports", m),
+    "classify": lambda cube, m: cube.classify(m, priority=3),
+    "activate": lambda cube, m: cube.activate(m),
+    "archive": lambda cube, m: cube.archive(m),
+    "restore": lambda cube, m: cube.restore(one_in(cube, "archived", m)),
+    "freeze": lambda cube, m: cube.freeze(m),
+    "unfreeze": lambda cube, m: cube.unfreeze(one_in(cube, "frozen", m)),
+    "grant": lambda cube, m: cube.grant("zoe", "read"),
+    "revoke": lambda cube, m: cube.revoke("zoe"),
+    "grants": lambda cube, m: cube.grants(),
+    "limit": lambda cube, m: cube.limit(ttl=timedelta(days=9)),
+    "limits": lambda cube, m: cube.limits(),
+    "recall": lambda cube, m: cube.recall("words"),
+    "get": lambda cube, m: cube.get(m),
+    "list": lambda cube, m: cube.list(),
+    "history": lambda cube, m: cube.history(m),
+    "sources": lambda cube, m: cube.sources(m),
+    "find": lambda cube, m: cube.find(m[:20]),
+    "count": lambda cube, m: cube.count(),
+    "lag": lambda cube, m: cube.lag(),
+    "records.put": lambda cube, m: cube.records.put([Entry(key="new", data={}, texts=("new words",))]),
+    "records.get": lambda cube, m: cube.records.get(["k"], renew=True),
+    "records.list": lambda cube, m: cube.records.list(),
+    "records.recall": lambda cube, m: cube.records.recall("words"),
+    "records.renew": lambda cube, m: cube.records.renew(["k"]),
+    "records.sweep": lambda cube, m: cube.records.sweep(),
+    "records.count": lambda cube, m: cube.records.count(),
+    "segments": lambda cube, m: store_of(cube).segments(cube),
+    "evict": lambda cube, m: store_of(cube).evict([segment_of(cube)]),
+    "pin": lambda cube, m: store_of(cube).pin(segment_of(cube)),
+    "verify_segments": lambda cube, m: store_of(cube).verify_segments([segment_of(cube)]),
+    "chat": lambda cube, m: asked(cube, "chat", "What?"),
+    "stream": lambda cube, m: asked(cube, "stream", "What?"),
+    "build": lambda cube, m: asked(cube, "build"),
+}
+"""How each verb of a cube is called on a cube with memory `m`, another, an archived and a frozen one."""
+
+STORE = {
+    "open": "makes the handle; the application vouches for who the principal is",
+    "as_principal": "likewise",
+    "cube": "enters the cube it returns",
+    "cubes": "lists what was entered or granted",
+    "group": "your own groups only",
+    "groups": "those that you own or are in",
+    "lag": "counts for whoever runs the store; shows no content",
+    "drain": "tells the index what is due",
+    "reindex": "makes the index anew",
+    "audit": "of cubes that you do not govern it gives hashes only",
+    "verify_audit": "sound or not; shows no content",
+    "upkeep": "does what was promised when a memory was written",
+    "segments": "enters each cube: in the table above",
+    "evict": "likewise",
+    "pin": "likewise",
+    "verify_segments": "likewise",
+    "stats": "counts and sizes",
+    "doctor": "sound or not",
+    "close": "releases the folder",
+}
+"""Verbs of the store, and why each needs no right on a cube."""
+
+EVERY_RIGHT = [None, "public", *Right]
+
+
+def verbs(kind):
+    return {name for name, each in inspect.getmembers(kind, callable) if not name.startswith("_")}
+
+
+def test_no_verb_of_a_cube_is_left_out():
+    of_records = {f"records.{verb}" for verb in verbs(Records)}
+    of_the_store = {"segments", "evict", "pin", "verify_segments"}
+    of_runtimes = verbs(Runtime) - {"open", "close"}
+    assert verbs(MemCube) | of_records | of_the_store | of_runtimes == set(NEEDS) == set(CALLS)
+
+
+def test_no_verb_of_the_store_is_left_out():
+    assert verbs(MemOS) == set(STORE)
+
+
+@pytest.fixture
+def shared(memos):
+    """Ana's cube with four memories that are shared; the first is hers to show."""
+    ana = memos.as_principal("ana").cube("notes")
+    first, _, archived, frozen = (ana.remember(f"words {n}", visibility="shared") for n in range(4))
+    ana.archive(archived.id)
+    ana.freeze(frozen.id)
+    brief = Entry(key="k", data={}, texts=("words of a record",), ttl=timedelta(hours=1))
+    ana.records.put([brief], visibility="shared")
+    return ana, first.id
+
+
+def as_eve(memos, shared, held):
+    """Return the cube as Eve sees it, who was given the right; a handle is made in any case."""
+    ana, first = shared
+    if held == "public":
+        ana.classify(first, visibility="public")
+    elif held is not None:
+        ana.grant("eve", held)
+    return MemCube(memos._core, ana._header, memos.as_principal("eve").principal)
+
+
+def expected(verb, held):
+    """Return the error that Eve meets, None where she is let in."""
+    implied = {
+        "read": "read",
+        "write": "read write",
+        "share": "read share",
+        "admin": "read write share admin",
+    }
+    rights = implied.get(held, "").split() if held not in (None, "public") else []
+    if held is None:
+        return NotFound
+    if held == "public" and NEEDS[verb] is Right.READ:
+        return None
+    return None if NEEDS[verb] in rights else Forbidden
+
+
+@pytest.mark.parametrize("held", EVERY_RIGHT)
+@pytest.mark.parametrize("verb", sorted(NEEDS))
+def test_a_verb_lets_in_who_holds_its_right_and_nobody_else(memos, shared, catalog_rows, verb, held):
+    cube = as_eve(memos, shared, held)
+    error = expected(verb, held)
+    if error is None:
+        assert CALLS[verb](cube, shared[1]) is not NotImplemented
+        return
+    rows = catalog_rows(memos)
+    with pytest.raises(error):
+        CALLS[verb](cube, shared[1])
+    assert catalog_rows(memos) == rows
+
+
+@pytest.mark.parametrize(
+    "verb", ["revise", "copy", "forget", "classify", "archive", "freeze", "get", "history", "sources"]
+)
+def test_what_is_private_to_another_does_not_exist(memos, shared, verb):
+    ana, _ = shared
+    private = ana.remember("nobody else's")
+    ana.grant("eve", "write")
+    eve = memos.as_principal("eve").cube("notes", owner="ana")
+    with pytest.raises(Forbidden if verb == "freeze" else NotFound):
+        CALLS[verb](eve, private.id)
