@@ -109,6 +109,28 @@ REFUSED = {
     "sources of a list": lambda cube, m: cube.sources([m.id]),
     "find nothing": lambda cube, m: cube.find(""),
     "find None": lambda cube, m: cube.find(None),
+    "find in no state": lambda cube, m: cube.find(m.id, state="asleep"),
+    "list in no state": lambda cube, m: cube.list(state=5),
+    "ingest visibly wrong": lambda cube, m: cube.ingest([GOOD], visibility="everyone"),
+    "copy a list": lambda cube, m: cube.copy([m.id]),
+    "copy to nothing": lambda cube, m: cube.copy(m.id, ""),
+    "activate nothing": lambda cube, m: cube.activate(""),
+    "archive a list": lambda cube, m: cube.archive([m.id]),
+    "restore None": lambda cube, m: cube.restore(None),
+    "freeze half a character": lambda cube, m: cube.freeze("\ud83d"),
+    "unfreeze nothing": lambda cube, m: cube.unfreeze(" "),
+    "classify as nothing": lambda cube, m: cube.classify(m.id),
+    "classify wrongly": lambda cube, m: cube.classify(m.id, visibility="everyone"),
+    "classify too sensitive": lambda cube, m: cube.classify(m.id, sensitivity=10),
+    "grant to nobody": lambda cube, m: cube.grant("", "read"),
+    "grant to a number": lambda cube, m: cube.grant(5, "read"),
+    "grant everything": lambda cube, m: cube.grant("bob", "everything"),
+    "grant to the owner": lambda cube, m: cube.grant("local", None),
+    "revoke from nobody": lambda cube, m: cube.revoke(""),
+    "revoke everything": lambda cube, m: cube.revoke("bob", "everything"),
+    "limit to less than nothing": lambda cube, m: cube.limit(memories=-1),
+    "limit to half a byte": lambda cube, m: cube.limit(text_bytes=0.5),
+    "limit to a number of days": lambda cube, m: cube.limit(ttl=30),
 }
 
 
@@ -454,4 +476,4 @@ def test_a_folder_copied_while_closed_is_a_store_of_its_own(open_memos, folder, 
 
 def test_every_verb_of_a_cube_meets_bad_input_above():
     verbs = {name for name in vars(MemCube) if not name.startswith("_") and callable(getattr(MemCube, name))}
-    assert verbs - {what.split()[0] for what in REFUSED} == {"count", "lag"}  # these take no input
+    assert verbs - {what.split()[0] for what in REFUSED} == {"count", "lag", "grants", "limits"}  # no input
