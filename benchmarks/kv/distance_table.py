@@ -37,7 +37,7 @@ def _row(row: dict[str, Any]) -> list[str]:
     time = f"{row['seconds']:.2f}" if row["seconds"] else ""
     return [
         str(row["mode"]),
-        f"{row['kl']:.4f}",
+        f"{row['kl']:.4f}" if row["kl"] >= 0.001 else f"{row['kl']:.0e}",
         f"{row['top1']:.3f}",
         f"{row['gold']:.2f}",
         f"{row['contains']:.2f}",
