@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # as many processes as cores: torch's threads would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from memos_core import MemCube, MemOS
 from memos_core.testing import HashEmbedder, InMemoryIndex
 
