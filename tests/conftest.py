@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # as many processes as cores: torch's threads would wait for each other
+# There are as many test processes as cores: further threads of torch would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from memos_core import MemCube, MemOS
