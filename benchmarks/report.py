@@ -182,12 +182,25 @@ _SECTIONS: dict[str, _Section] = {
 }
 
 
+_GUIDES: dict[str, tuple[Path, Callable[[Record], str]]] = {
+    "kv_ttft": (ROOT / "docs" / "howto" / "kv.md", ttft_table.brief)
+}
+"""Guides that show a part of a record between two comments."""
+
+
 def _unknown(name: str) -> _Section:
     return name.replace("_", " ").capitalize(), f"python -m benchmarks.{name}", _plain
 
 
+def filled(guide: str, name: str, table: str) -> str:
+    """Return a guide with this table between its two comments `table: name`."""
+    begin, end = f"<!-- table: {name} -->\n", f"\n<!-- end of table: {name} -->"
+    before, _, rest = guide.partition(begin)
+    return f"{before}{begin}{table}{end}{rest.partition(end)[2]}"
+
+
 def main() -> None:
-    """Read every record and write the page."""
+    """Read every record and write the page, and the tables in the guides."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, default=PAGE)
@@ -197,6 +210,10 @@ def main() -> None:
         for path in sorted(arguments.results.glob("*.json"))
     }
     arguments.page.write_text(page(records), encoding="utf-8")
+    for name, (guide, brief) in _GUIDES.items():
+        if name in records and arguments.page == PAGE:
+            text = filled(guide.read_text(encoding="utf-8"), name, brief(records[name]))
+            guide.write_text(text, encoding="utf-8")
     print(f"{arguments.page}: {', '.join(records) or 'no results yet'}")
 
 

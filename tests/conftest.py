@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+# There are as many test processes as cores: further threads of torch would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from memos_core import MemCube, MemOS
 from memos_core.testing import HashEmbedder, InMemoryIndex
 

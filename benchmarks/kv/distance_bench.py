@@ -54,6 +54,7 @@ class Bench:
         self.model: Any = AutoModelForCausalLM.from_pretrained(where.folder, dtype=torch.float32)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(where.folder)
         self.engine = HfEngine(self.model, self.tokenizer, weights=where.weights)
+        self.engine.rotation()  # found once; not a cost of the first composition
         self._folder = tempfile.TemporaryDirectory(prefix="kv-distance-")  # goes with the bench
 
     # --- ways to a state ---------------------------------------------------------------------

@@ -37,9 +37,14 @@ def _row(row: dict[str, Any]) -> list[str]:
     time = f"{row['seconds']:.2f}" if row["seconds"] else ""
     return [
         str(row["mode"]),
-        f"{row['kl']:.4f}",
+        _small(row["kl"]),
         f"{row['top1']:.3f}",
         f"{row['gold']:.2f}",
         f"{row['contains']:.2f}",
         time,
     ]
+
+
+def _small(value: float) -> str:
+    """Return a figure that may be too small for four places."""
+    return f"{value:.4f}" if value >= 0.001 or not value else f"{value:.0e}"

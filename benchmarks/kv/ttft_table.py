@@ -51,6 +51,21 @@ def rendered(record: dict[str, Any]) -> str:
     return "\n\n".join([*parts, _runtime(record["runtime"])])
 
 
+def brief(record: dict[str, Any]) -> str:
+    """Return the rows of 32 query tokens as a guide shows them: what it takes, and what it gains."""
+    table = [
+        [
+            f"{row['memory_tokens']:,}",
+            *(f"{_short(row['ms'][name]['p50'])} ms" for name in ("full", "hot", "cold", "build")),
+            *(f"{row['gain'][name]['p50']:.1f}x" for name in ("hot", "cold")),
+        ]
+        for row in record["rows"]
+        if row["query_tokens"] == 32
+    ]
+    head = ["tokens of memories", "all computed", "from RAM", "from the disk", "to build"]
+    return markdown([*head, "gain, RAM", "gain, disk"], table)
+
+
 _GAINS = ("hot, gain", "cached, gain", "cold, gain")
 
 

@@ -618,6 +618,10 @@ STORE_VERBS = {
     "lag": lambda memos: memos.lag(),
     "drain": lambda memos: memos.drain(),
     "reindex": lambda memos: memos.reindex(),
+    "segments": lambda memos: memos.segments(),
+    "evict": lambda memos: memos.evict([]),
+    "pin": lambda memos: memos.pin(None),
+    "verify_segments": lambda memos: memos.verify_segments([]),
     "stats": lambda memos: memos.stats(),
     "doctor": lambda memos: memos.doctor(),
 }

@@ -82,6 +82,7 @@ class KVMachine(RuleBasedStateMachine):
     def forget(self, who: str, choice: int) -> None:
         memory_id = self.some(who, choice)
         if memory_id in self.seen(who):
+            self.ask(who, choice % 2)  # so that there is something to go
             self.cube(who).forget(memory_id)
             del self.alive[who][memory_id]
 
@@ -196,12 +197,21 @@ class KVMachine(RuleBasedStateMachine):
             data = bytearray(target.read_bytes())
             data[random.Random(choice).randrange(len(data))] ^= 1 + choice % 255
             target.write_bytes(bytes(data))
+            self.read_again(choice)
 
     @rule(choice=which)
     def a_file_is_lost(self, choice: int) -> None:
         files = self.files()
         if files:
             files[choice % len(files)].unlink()
+            self.read_again(choice)
+
+    def read_again(self, choice: int) -> None:
+        """Ask with nothing in RAM, so that the files count."""
+        for runtime in self.runtimes:
+            runtime._levels.clear()
+        for who in PRINCIPALS:
+            self.ask(who, choice % 2)
 
     @rule(who=principals)
     def evict(self, who: str) -> None:
@@ -211,6 +221,8 @@ class KVMachine(RuleBasedStateMachine):
     @rule(crash=st.booleans())
     def reopen(self, crash: bool) -> None:
         if crash:
+            self.memos._core.indexer._stop.set()  # a thread would outlive the crash
+            self.memos._core.indexer._wake.set()
             self.memos._core._lock.release()
             self.memos._core.catalog._engine.dispose()
         else:

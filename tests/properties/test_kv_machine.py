@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 TestKV = KVMachine.TestCase
 TestKV.settings = settings(
-    max_examples=int(os.environ.get("STORE_EXAMPLES", "25")),
+    max_examples=int(os.environ.get("STORE_EXAMPLES", "15")),
     stateful_step_count=int(os.environ.get("STORE_STEPS", "30")),
     deadline=None,
     print_blob=True,

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memos_core.activation.plan import PART_TOKENS, cost, parted, within
+from memos_core.activation.plan import PART_TOKENS, cost, parted, planned, within
 from memos_core.activation.stops import Stops
+from memos_core.governance import Right
 
 
 @pytest.fixture
@@ -54,3 +55,16 @@ def test_stops_do_not_depend_on_how_the_text_arrives(text, stops, data):
     passed = "".join(passing.passed(pieces))
     complete = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
     assert (passed, passing.hit) == (text[: min(complete)[1]] if complete else text, bool(complete))
+
+
+def test_the_group_is_of_those_who_may_read_every_memory_of_the_plan(memos, cube):
+    mine = cube.remember("mine")
+    ours = cube.remember("ours", visibility="shared")
+    with memos._core.catalog.read() as view:
+        header = view.enter(cube.id, memos.principal, Right.READ)
+
+    def group(stable, recalled):
+        return planned(header, system="", stable=stable, recalled=recalled, budget=1000).group
+
+    assert group([ours], []) == group([], [ours]) == group([], [])
+    assert group([mine], []) == group([ours], [mine]) == group([mine, ours], []) != group([ours], [])

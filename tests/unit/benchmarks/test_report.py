@@ -109,3 +109,17 @@ def test_no_records_give_a_page_that_says_how_to_make_them():
 )
 def test_plain_values_are_told_in_words(value, told):
     assert report._value(value) == told
+
+
+@pytest.mark.parametrize("name", report._GUIDES)
+def test_a_guide_shows_what_was_measured(name):
+    guide, brief = report._GUIDES[name]
+    record = json.loads((report.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    text = guide.read_text(encoding="utf-8")
+    assert text == report.filled(text, name, brief(record)), "run python -m benchmarks.report"
+    assert brief(record) in text
+
+
+def test_a_table_is_put_between_its_comments():
+    guide = "a\n<!-- table: x -->\nold\n<!-- end of table: x -->\nb"
+    assert report.filled(guide, "x", "new") == guide.replace("old", "new")

@@ -81,7 +81,7 @@ def planned(
         return Plan(head=system, group=access_group(cube, ()))
     private = [
         memory.header.governance.owner
-        for memory in kept
+        for memory in (*kept, *fresh)
         if memory.header.governance.visibility is Visibility.PRIVATE
     ]
     most = 1 if one_each else PART_TOKENS

@@ -116,8 +116,9 @@ def _serve(folder: Path, database: Any) -> Lite:
     from pymilvus.grpc_gen import milvus_pb2_grpc  # noqa: PLC0415 - 1.7 s
 
     sizes = [(f"grpc.max_{way}_message_length", _MESSAGE_BYTES) for way in ("receive", "send")]
+    pings = [("grpc.http2.max_ping_strikes", 0)]  # the client pings while we compute, and is not hung up on
     pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix=THREADS)
-    server = grpc.server(pool, options=sizes)
+    server = grpc.server(pool, options=sizes + pings)
     milvus_pb2_grpc.add_MilvusServiceServicer_to_server(MilvusServicer(database), server)
     socket_folder = Path(tempfile.mkdtemp(prefix="memos-"))  # mode 0700
     try:
