@@ -410,7 +410,14 @@ class StoreMachine(Sharing):
         by=st.sampled_from((timedelta(minutes=5), timedelta(hours=2), timedelta(days=4), -timedelta(hours=3)))
     )
     def wait(self, by: timedelta) -> None:
+        """Let time pass; then ask for each memory whose time is up in its own words."""
+        before = {key: model.visible(self.store.now) for key, model in self.models.items()}
         self.store.now += by
+        for (owner, name), model in self.models.items():
+            seen = model.visible(self.store.now)
+            for entry in before[owner, name]:
+                if entry not in seen:
+                    self.check_recall(owner, name, entry.text, k=len(model.entries) + 1)
         self.did("clock forward" if by > timedelta(0) else "clock backward")
 
 
