@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from memos_core.cube import CubeHeader, Grant, Group, Limits, Principal, Right
 from memos_core.errors import InvalidInput
-from memos_core.governance import NEEDS
-from memos_core.lifecycle import Trigger
+from memos_core.memcube_life import LifeCycle
+from memos_core.memcube_sharing import Sharing
 from memos_core.memory import (
     Erasure,
     Link,
@@ -33,38 +32,16 @@ from memos_core.operator.recall import Ask
 from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query, checked_where
 from memos_core.reader.drafts import said, statement_digest
 from memos_core.records import Records
-from memos_core.vault import outbox, tx_life, tx_share
+from memos_core.vault import outbox
 from memos_core.vault.draft import Draft
 
-if TYPE_CHECKING:
-    from memos_core.core import Core
 
-
-class MemCube:
+class MemCube(LifeCycle, Sharing):
     """A named container of memories, as one principal sees it. Made by `MemOS.cube`.
 
     Every verb is one transaction and safe to call from any thread. A memory or a cube that the
     principal may not see raises NotFound, like one that does not exist.
     """
-
-    def __init__(self, core: Core, header: CubeHeader, principal: Principal) -> None:
-        self._core, self._id, self._principal = core, header.id, principal
-        self._header = header
-
-    def __repr__(self) -> str:
-        return f"MemCube({self.name!r}, owner={self.owner!r})"
-
-    @property
-    def id(self) -> str:
-        return self._id
-
-    @property
-    def name(self) -> str:
-        return self._header.name
-
-    @property
-    def owner(self) -> str:
-        return self._header.owner
 
     @property
     def records(self) -> Records:
@@ -162,17 +139,6 @@ class MemCube:
                 self._principal, self._id, memory_id, text=text, expected=expected, changes=changes
             )
 
-    def copy(self, memory_id: str, text: str | None = None) -> Memory:
-        """Write a new memory that is derived from another, with other words if `text` is given; return it.
-
-        This is how a frozen memory is written on: it stays, and the copy is linked "derived_from" it.
-        """
-        self._core.check_open()
-        memory_id = checked_id(memory_id)
-        words = None if text is None else self._core.redaction.text(checked_text(text))
-        with self._core.indexer.writing():
-            return self._core.intake.copy(self._principal, self._id, memory_id, text=words)
-
     def forget(self, memory_id: str) -> Erasure:
         """Erase a memory with its versions, sources and keys; return the receipt.
 
@@ -194,105 +160,6 @@ class MemCube:
         relation = checked_choice(Relation, relation, what="relation")
         with self._core.catalog.write(self._principal) as tx:
             return tx.link(tx.open(self._id), source, relation, target)
-
-    # --- life cycle: each raises IllegalTransition where the table of steps has none ----------
-
-    def activate(self, memory_id: str) -> Memory:
-        """Mark a memory as in use, as its first recall does; return it."""
-        return self._step(memory_id, Trigger.ACTIVATE)
-
-    def archive(self, memory_id: str) -> Memory:
-        """Put a memory away: it leaves every index and every answer until it is restored."""
-        return self._step(memory_id, Trigger.ARCHIVE)
-
-    def restore(self, memory_id: str) -> Memory:
-        """Bring an archived memory back; return it."""
-        return self._step(memory_id, Trigger.RESTORE)
-
-    def freeze(self, memory_id: str) -> Memory:
-        """Keep a memory as it is: it can be read and copied, not written, forgotten or expired."""
-        return self._step(memory_id, Trigger.FREEZE)
-
-    def unfreeze(self, memory_id: str) -> Memory:
-        """Let a frozen memory be written again; return it. If its time is over, it expires."""
-        return self._step(memory_id, Trigger.UNFREEZE)
-
-    def _step(self, memory_id: str, trigger: Trigger) -> Memory:
-        memory_id = checked_id(memory_id)
-        with self._core.erasing(self._principal) as tx:
-            return tx_life.step(tx, tx.open(self._id, NEEDS[trigger]), memory_id, trigger)
-
-    # --- who may do what, and how much -------------------------------------------------------
-
-    def classify(
-        self,
-        memory_id: str,
-        *,
-        visibility: Visibility | str | None = None,
-        sensitivity: int | None = None,
-        priority: int | None = None,
-    ) -> Memory:
-        """Change who may see a memory, how sensitive it is, how much it counts; return it.
-
-        "private" is seen by its owner and the cube's admins, "shared" by whoever may read the cube,
-        "public" by every principal of the store. No new version is written.
-        """
-        changes: dict[str, Any] = {}
-        if visibility is not None:
-            changes["visibility"] = checked_choice(Visibility, visibility, what="visibility").value
-        if sensitivity is not None:
-            changes["sensitivity"] = checked_within(sensitivity, 0, 9, what="sensitivity")
-        if priority is not None:
-            changes["priority"] = checked_within(priority, -9, 9, what="priority")
-        if not changes:
-            raise InvalidInput("nothing to change: give visibility, sensitivity or priority")
-        memory_id = checked_id(memory_id)
-        with self._core.erasing(self._principal) as tx:
-            cube = tx.open(self._id, NEEDS["classify"])
-            tx_share.classify(tx, cube, memory_id, changes)
-            return tx.memory(cube, memory_id)
-
-    def grant(self, to: Principal | Group | str, right: Right | str) -> Grant:
-        """Give a principal (or a group of yours) a right on this cube: read, write, share or admin.
-
-        Whoever holds SHARE passes on READ and WRITE, if they hold it; ADMIN and the owner give all.
-        """
-        to, wanted = _grantee(to), checked_choice(Right, right, what="right")
-        with self._core.erasing(self._principal) as tx:
-            return tx_share.grant(tx, tx.open(self._id, NEEDS["grant"]), to, wanted)
-
-    def revoke(self, to: Principal | Group | str, right: Right | str | None = None) -> int:
-        """Take a right (or all of them) away; return how many were taken."""
-        to, wanted = _grantee(to), None if right is None else checked_choice(Right, right, what="right")
-        with self._core.erasing(self._principal) as tx:
-            return tx_share.revoke(tx, tx.open(self._id, NEEDS["revoke"]), to, wanted)
-
-    def grants(self) -> Sequence[Grant]:
-        """Return who was given which right on this cube, oldest first."""
-        with self._core.reading(self._principal, self._id, NEEDS["grants"]) as (view, cube):
-            return tx_share.granted(view, cube)
-
-    def limit(
-        self, *, ttl: timedelta | None = None, memories: int | None = None, text_bytes: int | None = None
-    ) -> Limits:
-        """Set what the cube may hold, all three anew; what is not given has no limit.
-
-        `ttl` bounds how long each memory is known, those that are there included; what is above
-        `memories` or `text_bytes` (present texts, UTF-8) is refused with QuotaExceeded from now on.
-        """
-        self._core.check_open()
-        for name, value in (("memories", memories), ("text_bytes", text_bytes)):
-            if value is not None:
-                checked_within(value, 0, 1 << 62, what=name)
-        limits = Limits(ttl=checked_ttl(ttl), memories=memories, text_bytes=text_bytes)
-        with self._core.catalog.write(self._principal) as tx:
-            tx_share.limit(tx, tx.open(self._id, NEEDS["limit"]), limits)
-        return limits
-
-    def limits(self) -> Limits:
-        """Return what the cube may hold."""
-        with self._core.reading(self._principal, self._id) as (_view, cube):
-            return cube.limits
 
     # --- read --------------------------------------------------------------------------------
 
@@ -392,7 +259,3 @@ def _in_session(where: Where, session: str | None) -> Where:
 
 def _fields(where: Where) -> dict[str, Any]:
     return {name: getattr(where, name) for name in where.__slots__}
-
-
-def _grantee(to: Principal | Group | str) -> Principal | Group:
-    return to if isinstance(to, Principal | Group) else Principal(to)

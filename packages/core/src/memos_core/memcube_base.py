@@ -1,0 +1,33 @@
+"""What every face of a cube stands on: the open store, the cube's header, and who is asking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memos_core.cube import CubeHeader, Principal
+
+if TYPE_CHECKING:
+    from memos_core.core import Core
+
+
+class Handle:
+    """A cube as one principal holds it. The faces of `MemCube` are made of it."""
+
+    def __init__(self, core: Core, header: CubeHeader, principal: Principal) -> None:
+        self._core, self._id, self._principal = core, header.id, principal
+        self._header = header
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, owner={self.owner!r})"
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    @property
+    def name(self) -> str:
+        return self._header.name
+
+    @property
+    def owner(self) -> str:
+        return self._header.owner
