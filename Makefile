@@ -24,7 +24,7 @@ ARGS ?=
 
 help:
 	@echo "make demo              remember and recall a story (installs the base package, no torch)"
-	@echo "make test              everything: lint, types, import contracts, the whole test suite"
+	@echo "make test              everything: lint, types, import contracts, oldest LangChain, the whole test suite"
 	@echo "make check             the fast loop: the same, with the quick unit tests only"
 	@echo "make format            format the code and apply safe fixes"
 	@echo "make lowest            the LangChain adapter's tests with the oldest LangChain that it supports"
@@ -76,7 +76,7 @@ demo: $(VENV)/base.stamp
 # No test may reach for a model hub: every model comes from an installed package.
 test check coverage docs: export HF_HUB_OFFLINE = 1
 
-test: static
+test: static lowest
 	@echo "· pytest (whole suite, $(WORKERS) processes)"
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
 
@@ -106,8 +106,10 @@ $(VENV)/lowest.stamp: $(VENV)/dev.stamp $(LOWEST)
 
 lowest: export HF_HUB_OFFLINE = 1
 lowest: $(VENV)/lowest.stamp
-	@PYTHONPATH=$(VENV)/lowest $(BIN)/pytest -q -W default tests/adapters/langchain \
-	  --ignore tests/adapters/langchain/test_retriever.py --ignore tests/adapters/langchain/test_tool_suite.py $(ARGS)
+	@echo "· pytest (the LangChain adapter with the oldest LangChain that it supports)"
+	@PYTHONPATH=$(VENV)/lowest $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -W default -m "not slow" tests/adapters/langchain \
+	  --ignore tests/adapters/langchain/test_retriever.py --ignore tests/adapters/langchain/test_tool_suite.py \
+	  --ignore tests/adapters/langchain/test_chat_suite.py $(ARGS)
 
 bench-retrieval bench-latency: bench-%: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.$* $(ARGS)

@@ -1,4 +1,4 @@
-"""The wheel is whole: built, installed away from the source tree, and used.
+"""The wheels are whole: built, installed away from the source tree, and used.
 
 To save minutes the clean environment does not install the dependencies again: a .pth file lends it the
 site-packages of this one. That cannot hide a part missing from our wheel, because `memos_core` is not
@@ -23,12 +23,14 @@ from email.message import Message
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "packages" / "core"
+ADAPTERS = sorted(path.parent for path in ROOT.glob("packages/*_memos/pyproject.toml"))
 LENT = Path(sysconfig.get_path("purelib"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
@@ -58,29 +60,52 @@ print(json.dumps({
 """
 
 
+SMOKES = {
+    "langchain_memos": """
+        from langchain_memos import MemOSStore
+        store = MemOSStore(memos)
+        store.put(("users", "mira"), "home", {"text": "Mira moved to Lisbon."})
+        print(store.search(("users",), query="Lisbon")[0].key)
+    """,
+}
+"""For each adapter, what it does with an open store; it prints "home"."""
+
+
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of packages/core, built from a copy, so that nothing is left in the source tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    copy = shutil.copytree(CORE, folder / "core", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The wheel of each package, built from a copy, so that nothing is left in the source tree."""
+    return {
+        package.name: _built(package, tmp_path_factory.mktemp(package.name)) for package in (CORE, *ADAPTERS)
+    }
+
+
+@pytest.fixture(scope="session")
+def wheel(wheels: dict[str, Path]) -> Path:
+    return wheels["core"]
+
+
+def _built(package: Path, folder: Path) -> Path:
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    copy = shutil.copytree(package, folder / package.name, ignore=ignored)
     shared = ["--no-isolation"] if find_spec("hatchling") else []  # else it is fetched for the build
     run(sys.executable, "-m", "build", "--wheel", *shared, "--outdir", folder, copy)
     return next(folder.glob("*.whl"))
 
 
 @pytest.fixture(scope="session")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a clean environment in which the wheel is installed."""
+def python(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a clean environment in which the wheels are installed."""
     folder = tmp_path_factory.mktemp("clean") / "venv"
     run(sys.executable, "-m", "venv", "--without-pip", folder)
     interpreter = folder / "bin" / "python"
     own = next(folder.glob("lib/python*/site-packages"))
-    assert not (LENT / "memos_core").exists(), "installed here, not editable: the wheel would not be tested"
+    for name in ("memos_core", *(adapter.name for adapter in ADAPTERS)):
+        assert not (LENT / name).exists(), f"{name} is installed, not editable: its wheel would not be tested"
     (own / "lent.pth").write_text(f"{LENT}\n", encoding="utf-8")
     missing = run(interpreter, "-I", "-c", "import importlib.util as u; print(u.find_spec('memos_core'))")
     assert missing.stdout.strip() == "None"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", interpreter]
-    run(*pip, "install", "--quiet", "--no-index", "--no-deps", "--force-reinstall", wheel)
+    run(*pip, "install", "--quiet", "--no-index", "--no-deps", "--force-reinstall", *wheels.values())
     return interpreter
 
 
@@ -116,6 +141,18 @@ def test_the_installed_wheel_remembers_and_recalls(python: Path, tmp_path: Path)
     }
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.name)
+def test_an_installed_adapter_works_on_the_installed_core(
+    adapter: Path, python: Path, tmp_path: Path
+) -> None:
+    opened = "import memos_core\nmemos = memos_core.MemOS.open('store')\n"
+    code = (
+        f"{opened}{dedent(SMOKES[adapter.name])}\nimport {adapter.name} as adapter\nprint(adapter.__file__)"
+    )
+    key, file = run(python, "-I", "-c", code, cwd=tmp_path, env={"HF_HUB_OFFLINE": "1"}).stdout.split()
+    assert (key, file.startswith(str(python.parents[1]))) == ("home", True)
+
+
 def test_the_installed_command_helps(python: Path, tmp_path: Path) -> None:
     assert "recall" in run(python.with_name("memos"), "--help", cwd=tmp_path).stdout
 
@@ -128,16 +165,25 @@ def test_the_installed_command_tells_its_story(python: Path, tmp_path: Path) -> 
 # --- it holds what it should ------------------------------------------------------------------
 
 
-def test_it_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
-    source = CORE / "src"
+@pytest.mark.parametrize("package", [CORE, *ADAPTERS], ids=lambda path: path.name)
+def test_it_holds_every_file_of_the_package_and_nothing_else(package: Path, wheels: dict[str, Path]) -> None:
+    source = package / "src"
     wanted = {
         str(path.relative_to(source))
-        for path in (source / "memos_core").rglob("*")
+        for path in next(source.glob("*_*/")).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(wheels[package.name]) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == wanted
+
+
+@pytest.mark.parametrize("package", ADAPTERS, ids=lambda path: path.name)
+def test_an_adapter_names_its_licence_and_is_typed(package: Path, wheels: dict[str, Path]) -> None:
+    told = metadata(wheels[package.name])
+    assert (told["License-Expression"], told["License-File"]) == ("Apache-2.0", "LICENSE")
+    with zipfile.ZipFile(wheels[package.name]) as archive:
+        assert f"{package.name}/py.typed" in archive.namelist()
 
 
 def test_its_metadata_names_licence_readme_and_command(wheel: Path) -> None:

@@ -1,4 +1,4 @@
-"""MemOS for LangChain and LangGraph: store, middleware, retriever and tools over one local memory.
+"""MemOS for LangChain and LangGraph: store, middleware, retriever, tools and a chat model.
 
 Names are imported when they are first asked for: what needs an extra is asked for by those who have it.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langchain_memos.chains import with_memories as with_memories
+    from langchain_memos.chat import ChatMemOS as ChatMemOS
     from langchain_memos.middleware import MemOSMiddleware as MemOSMiddleware
     from langchain_memos.retriever import MemOSRetriever as MemOSRetriever
     from langchain_memos.store import MemOSStore as MemOSStore
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "ChatMemOS": "chat",
     "MemOSMiddleware": "middleware",
     "MemOSRetriever": "retriever",
     "MemOSStore": "store",

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     and_,
     bindparam,
     delete,
@@ -18,7 +19,6 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    true,
     update,
 )
 
@@ -58,60 +58,69 @@ def to_record(row: Row[Any]) -> Record:
     )
 
 
-def in_sight(now: datetime) -> ColumnElement[bool]:
-    """Return the condition under which a record exists at `now`: its time is not over, its memory in sight.
-
-    Behind a frozen memory a record is frozen, too: its time is never over.
-    """
-    lasts = or_(records.c.expires_at.is_(None), records.c.expires_at > now, frozen())
-    return and_(lasts, or_(records.c.memory_seq.is_(None), statements.in_sight(now)))
-
-
 def frozen() -> ColumnElement[bool]:
     """Return the condition under which the memory behind a record is frozen."""
     return func.coalesce(memories.c.state, "") == State.FROZEN.value
 
 
-def visible_to(cube: CubeHeader) -> ColumnElement[bool]:
-    """Return the condition under which whoever entered the cube may see a record of it.
+def _visible() -> ColumnElement[bool]:
+    """Return the condition under which whoever entered a cube may see a record of it, for `Access.binds`.
 
     It is that of its memory; one without a memory has an owner and a visibility of its own.
     """
-    access = cube.access
-    if access.whole:
-        return true()
-    shown_to = [records.c.visibility == Visibility.PUBLIC.value]
-    if access.member:
-        shown_to += [records.c.visibility == Visibility.SHARED.value, records.c.owner == access.principal]
-    bare = and_(records.c.memory_seq.is_(None), or_(*shown_to))
-    return or_(bare, and_(records.c.memory_seq.is_not(None), statements.visible_to(access)))
+    is_bare = records.c.memory_seq.is_(None)
+    return or_(
+        and_(is_bare, statements.visible_in(records)),
+        and_(~is_bare, statements.visible_in(memories)),
+    )
 
 
-def shown(view: View, cube: CubeHeader) -> ColumnElement[bool]:
-    """Return the condition under which a record of the cube exists for whoever entered it."""
-    return and_(records.c.cube_id == cube.id, in_sight(view.now), visible_to(cube))
+# Built once, as those of `statements` are. A record exists while its time is not over and its memory is
+# in sight; behind a frozen memory a record is frozen, too: its time is never over.
+
+_LASTS = or_(records.c.expires_at.is_(None), records.c.expires_at > statements.NOW, frozen())
+_EXISTS = and_(_LASTS, or_(records.c.memory_seq.is_(None), statements.in_sight(statements.NOW)))
+_OF_CUBE = records.c.cube_id == bindparam("cube")
+_SHOWN = and_(_OF_CUBE, _EXISTS, _visible())
+_ROWS = select(*_KEPT).select_from(_BEHIND)
+_OF_KEYS = _ROWS.where(_OF_CUBE, records.c.key.in_(bindparam("keys", expanding=True)))
+_KEYS_VISIBLE = _OF_KEYS.where(_visible())
+_KEYS_SHOWN = _KEYS_VISIBLE.where(_EXISTS)
+_MEMORIES_SHOWN = _ROWS.where(memories.c.id.in_(bindparam("ids", expanding=True)), _SHOWN)
+_NEWEST = _ROWS.where(_SHOWN).order_by(records.c.updated_at.desc(), records.c.seq.desc())
+_OVER = _ROWS.where(_OF_CUBE, records.c.expires_at <= statements.NOW, ~frozen(), _visible())
+_COUNT = select(func.count()).select_from(_BEHIND).where(_SHOWN)
+_HOLDING = (
+    select(records.c.seq)
+    .select_from(_BEHIND)
+    .where(_EXISTS, records.c.cube_id == cubes.c.id)
+    .correlate(cubes)
+    .exists()
+)
 
 
 def by_key(view: View, cube: CubeHeader, keys: Collection[str]) -> dict[str, Row[Any]]:
     """Return the rows of these keys that exist for whoever entered the cube."""
-    return _by_key(view, keys, shown(view, cube))
+    return _by_key(view, cube, keys, _KEYS_SHOWN)
 
 
 def held(view: View, cube: CubeHeader, keys: Collection[str]) -> dict[str, Row[Any]]:
     """Return the rows of these keys, whoever may see them and whatever became of them."""
-    return _by_key(view, keys, records.c.cube_id == cube.id)
+    return _by_key(view, cube, keys, _OF_KEYS)
 
 
 def visible(view: View, cube: CubeHeader, keys: Collection[str]) -> dict[str, Row[Any]]:
     """Return the rows of these keys that whoever entered the cube may see, whatever became of them."""
-    return _by_key(view, keys, and_(records.c.cube_id == cube.id, visible_to(cube)))
+    return _by_key(view, cube, keys, _KEYS_VISIBLE)
 
 
-def _by_key(view: View, keys: Collection[str], condition: ColumnElement[bool]) -> dict[str, Row[Any]]:
+def _by_key(
+    view: View, cube: CubeHeader, keys: Collection[str], statement: Select[Any]
+) -> dict[str, Row[Any]]:
     found: dict[str, Row[Any]] = {}
     for part in parts(list(keys)):
-        query = select(*_KEPT).select_from(_BEHIND).where(condition, records.c.key.in_(part))
-        found |= {row.key: row for row in view.connection.execute(query)}
+        rows = view.connection.execute(statement, {**_seen(view, cube), "keys": part})
+        found |= {row.key: row for row in rows}
     return found
 
 
@@ -119,40 +128,38 @@ def by_memory(view: View, cube: CubeHeader, ids: Collection[str]) -> dict[str, R
     """Return the rows that exist for whoever entered the cube, by the id of the memory behind each."""
     found: dict[str, Row[Any]] = {}
     for part in parts(list(ids)):
-        query = select(*_KEPT).select_from(_BEHIND).where(memories.c.id.in_(part), shown(view, cube))
-        found |= {row.memory_id: row for row in view.connection.execute(query)}
+        rows = view.connection.execute(_MEMORIES_SHOWN, {**_seen(view, cube), "ids": part})
+        found |= {row.memory_id: row for row in rows}
     return found
 
 
 def newest(view: View, cube: CubeHeader, *, limit: int | None, offset: int) -> list[Row[Any]]:
     """Return the rows that exist for whoever entered the cube, the last written first."""
-    query = select(*_KEPT).select_from(_BEHIND).where(shown(view, cube))
-    query = query.order_by(records.c.updated_at.desc(), records.c.seq.desc())
-    return list(view.connection.execute(query.limit(limit).offset(offset)))
+    return list(view.connection.execute(_NEWEST.limit(limit).offset(offset), _seen(view, cube)))
 
 
 def expired(view: View, cube: CubeHeader) -> list[Row[Any]]:
     """Return the rows whose time is over, of those that whoever entered the cube might see."""
-    over = and_(records.c.cube_id == cube.id, records.c.expires_at <= view.now, ~frozen(), visible_to(cube))
-    return list(view.connection.execute(select(*_KEPT).select_from(_BEHIND).where(over)))
+    return list(view.connection.execute(_OVER, _seen(view, cube)))
 
 
 def count(view: View, cube: CubeHeader) -> int:
     """Return how many records exist for whoever entered the cube."""
-    query = select(func.count()).select_from(_BEHIND).where(shown(view, cube))
-    return int(view.connection.execute(query).scalar_one())
+    return int(view.connection.execute(_COUNT, _seen(view, cube)).scalar_one())
 
 
 def cubes_with(view: View, principal: Principal, *, prefix: str) -> list[CubeHeader]:
     """Return the principal's cubes in which it sees a record and whose names start so, oldest first."""
-    there = select(records.c.seq).select_from(_BEHIND).where(in_sight(view.now))
-    holding = there.where(records.c.cube_id == cubes.c.id).correlate(cubes).exists()
-    found = view.cubes_of(principal, prefix=prefix, holding=holding)
+    found = view.cubes_of(principal, prefix=prefix, holding=_HOLDING)
     return [
         cube
         for cube in found
         if cube.owner == principal.name or count(view, view.enter(cube.id, principal, Right.READ))
     ]
+
+
+def _seen(view: View, cube: CubeHeader) -> dict[str, object]:
+    return {**view.eyes(cube), "cube": cube.id}
 
 
 # --- changes -------------------------------------------------------------------------------------

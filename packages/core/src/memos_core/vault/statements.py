@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     String,
+    Table,
     and_,
     bindparam,
     func,
@@ -98,18 +99,27 @@ def visible_to(access: Access) -> ColumnElement[bool]:
     return or_(public, shared, memories.c.owner == access.principal)
 
 
-def _visible() -> ColumnElement[bool]:
-    """Return the same condition for `Access.binds`."""
+def visible_in(rows: Table) -> ColumnElement[bool]:
+    """Return the same condition for `Access.binds`, over any rows with a visibility and an owner."""
     return or_(
         bindparam("whole", type_=Boolean),
-        memories.c.visibility == Visibility.PUBLIC.value,
+        rows.c.visibility == Visibility.PUBLIC.value,
         and_(
             bindparam("member", type_=Boolean),
             or_(
-                memories.c.visibility == Visibility.SHARED.value,
-                memories.c.owner == bindparam("viewer", type_=String),
+                rows.c.visibility == Visibility.SHARED.value,
+                rows.c.owner == bindparam("viewer", type_=String),
             ),
         ),
+    )
+
+
+def _granted_to(who: str) -> ColumnElement[bool]:
+    """Return the condition for grants to the principal bound to `who`, or to a group that it is in."""
+    joined = select(members.c.group_id).where(members.c.member == bindparam(who))
+    return or_(
+        and_(grants.c.kind == "principal", grants.c.grantee == bindparam(who)),
+        and_(grants.c.kind == "group", grants.c.grantee.in_(joined)),
     )
 
 
@@ -117,28 +127,33 @@ def _visible() -> ColumnElement[bool]:
 # them names the cube beside a list of primary keys: without statistics SQLite takes the cube's index
 # for the narrower one and reads the whole cube. Whose a row is, is looked at when it is here.
 
-SEEN = and_(in_sight(bindparam("now", type_=schema.UtcTime)), _visible())
+NOW = bindparam("now", type_=schema.UtcTime)
+SEEN = and_(in_sight(NOW), visible_in(memories))
+CUBE_NAMED = select(cubes).where(cubes.c.owner == bindparam("owner"), cubes.c.name == bindparam("name"))
 CUBE = select(cubes).where(cubes.c.id == bindparam("cube"))
 SETTING = select(store.c.value).where(store.c.key == bindparam("key"))
 BY_SEQ = select(memories).where(memories.c.seq.in_(bindparam("seqs", expanding=True)), SEEN)
 SEQS_BY_SEQ = BY_SEQ.with_only_columns(memories.c.seq, memories.c.cube_id)
-VISIBLE_IDS = select(memories.c.id).where(memories.c.id.in_(bindparam("ids", expanding=True)), _visible())
-GRANTED = select(grants.c.right).where(
-    grants.c.cube_id == bindparam("cube"),
-    or_(
-        and_(grants.c.kind == "principal", grants.c.grantee == bindparam("who")),
-        and_(
-            grants.c.kind == "group",
-            grants.c.grantee.in_(select(members.c.group_id).where(members.c.member == bindparam("who"))),
-        ),
-    ),
+VISIBLE_IDS = select(memories.c.id).where(
+    memories.c.id.in_(bindparam("ids", expanding=True)), visible_in(memories)
+)
+GRANTED = select(grants.c.right).where(grants.c.cube_id == bindparam("cube"), _granted_to("who"))
+CUBES_OF = (
+    select(cubes)
+    .where(
+        or_(
+            cubes.c.owner == bindparam("who"),
+            cubes.c.id.in_(select(grants.c.cube_id).where(_granted_to("who"))),
+        )
+    )
+    .order_by(cubes.c.created_at, cubes.c.id)
 )
 HAS_PUBLIC = (
     select(memories.c.seq)
     .where(
         memories.c.cube_id == bindparam("cube"),
         memories.c.visibility == Visibility.PUBLIC.value,
-        in_sight(bindparam("now", type_=schema.UtcTime)),
+        in_sight(NOW),
     )
     .limit(1)
 )
@@ -160,11 +175,11 @@ KEPT_BY_ID = select(memories).where(
     memories.c.id == bindparam("id"),
     memories.c.cube_id == bindparam("cube"),
     memories.c.state != State.EXPIRED.value,
-    in_time(bindparam("now", type_=schema.UtcTime)),
-    _visible(),
+    in_time(NOW),
+    visible_in(memories),
 )
 ANY_BY_ID = select(memories).where(
-    memories.c.id == bindparam("id"), memories.c.cube_id == bindparam("cube"), _visible()
+    memories.c.id == bindparam("id"), memories.c.cube_id == bindparam("cube"), visible_in(memories)
 )
 STATED = (
     select(memories.c.id)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, select, text
 
 from memos_core import governance
 from memos_core.cube import Access, CubeHeader, Principal, Right
@@ -20,8 +20,6 @@ from memos_core.vault.rows import to_cube, to_link, to_memory, to_revision, to_s
 from memos_core.vault.schema import (
     cubes,
     edges,
-    grants,
-    members,
     memories,
     parts,
     sources,
@@ -52,9 +50,8 @@ class View:
     # --- cubes -------------------------------------------------------------------------------
 
     def find_cube(self, owner: str, name: str) -> CubeHeader | None:
-        row = self.connection.execute(
-            select(cubes).where(cubes.c.owner == owner, cubes.c.name == name)
-        ).one_or_none()
+        wanted = {"owner": owner, "name": name}
+        row = self.connection.execute(statements.CUBE_NAMED, wanted).one_or_none()
         return to_cube(row) if row else None
 
     def header(self, cube_id: str) -> CubeHeader:
@@ -89,21 +86,17 @@ class View:
     ) -> list[CubeHeader]:
         """Return the cubes that the principal owns or was granted a right on, oldest first.
 
-        With a `prefix`, those whose names start so; with `holding`, those that meet the condition.
+        With a `prefix`, those whose names start so; with `holding`, those that meet the condition, which may
+        ask for `now`.
         """
-        joined = select(members.c.group_id).where(members.c.member == principal.name)
-        mine = or_(
-            and_(grants.c.kind == "principal", grants.c.grantee == principal.name),
-            and_(grants.c.kind == "group", grants.c.grantee.in_(joined)),
-        )
-        granted = cubes.c.id.in_(select(grants.c.cube_id).where(mine))
-        query = select(cubes).where(or_(cubes.c.owner == principal.name, granted))
+        query = statements.CUBES_OF
+        wanted: dict[str, object] = {"who": principal.name, "now": self.now}
         if prefix:
-            query = query.where(cubes.c.name >= prefix, cubes.c.name < prefix + LAST_CHARACTER)
+            query = query.where(cubes.c.name >= bindparam("start"), cubes.c.name < bindparam("end"))
+            wanted |= {"start": prefix, "end": prefix + LAST_CHARACTER}
         if holding is not None:
             query = query.where(holding)
-        rows = self.connection.execute(query.order_by(cubes.c.created_at, cubes.c.id))
-        return [to_cube(row) for row in rows]
+        return [to_cube(row) for row in self.connection.execute(query, wanted)]
 
     # --- memories ----------------------------------------------------------------------------
 
@@ -121,7 +114,7 @@ class View:
 
     def _row(self, statement: Select[Any], cube: CubeHeader, memory_id: str) -> Row[Any]:
         row = self.connection.execute(
-            statement, {**self._eyes(cube), "id": memory_id, "cube": cube.id}
+            statement, {**self.eyes(cube), "id": memory_id, "cube": cube.id}
         ).one_or_none()
         if row is None:
             raise NotFound("memory", memory_id)
@@ -134,7 +127,7 @@ class View:
         """Return a memory whatever became of it, short of erasure."""
         return self._values(cube, [self.any_row(cube, memory_id)])[0]
 
-    def _eyes(self, cube: CubeHeader) -> dict[str, object]:
+    def eyes(self, cube: CubeHeader) -> dict[str, object]:
         """Return what the prepared statements ask about the moment and about who looks."""
         return {"now": self.now, **cube.access.binds}
 
@@ -154,7 +147,7 @@ class View:
         """Return those of the memories that are in sight, by sequence number."""
         found: set[int] = set()
         for part in parts(list(seqs)):
-            rows = self.connection.execute(statements.SEQS_BY_SEQ, {**self._eyes(cube), "seqs": part})
+            rows = self.connection.execute(statements.SEQS_BY_SEQ, {**self.eyes(cube), "seqs": part})
             found.update(seq for seq, cube_id in rows if cube_id == cube.id)
         return found
 
@@ -162,7 +155,7 @@ class View:
         """Return those of the memories that are in sight, by sequence number."""
         found: list[Row[Any]] = []
         for part in parts(list(seqs)):
-            rows = self.connection.execute(statements.BY_SEQ, {**self._eyes(cube), "seqs": part})
+            rows = self.connection.execute(statements.BY_SEQ, {**self.eyes(cube), "seqs": part})
             found += [row for row in rows if row.cube_id == cube.id]
         return {row.seq: memory for row, memory in zip(found, self._values(cube, found), strict=True)}
 
@@ -281,7 +274,7 @@ class View:
 
     def statement(self, cube: CubeHeader, digest: str) -> str | None:
         """Return the id of the memory in sight that states this already."""
-        wanted = {**self._eyes(cube), "cube": cube.id, "digest": digest}
+        wanted = {**self.eyes(cube), "cube": cube.id, "digest": digest}
         found: str | None = self.connection.execute(statements.STATED, wanted).scalar()
         return found
 
@@ -289,7 +282,7 @@ class View:
         """Return by digest the memories in sight that came from these messages."""
         found: dict[str, Known] = {}
         for part in parts(digests):
-            wanted = {**self._eyes(cube), "cube": cube.id, "digests": part}
+            wanted = {**self.eyes(cube), "cube": cube.id, "digests": part}
             rows = self.connection.execute(statements.SAID, wanted)
             found |= {digest: Known(*known) for digest, *known in rows}
         return found
