@@ -109,7 +109,7 @@ lowest: $(VENV)/lowest.stamp
 	@echo "· pytest (the LangChain adapter with the oldest LangChain that it supports)"
 	@PYTHONPATH=$(VENV)/lowest $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -W default -m "not slow" tests/adapters/langchain \
 	  --ignore tests/adapters/langchain/test_retriever.py --ignore tests/adapters/langchain/test_tool_suite.py \
-	  --ignore tests/adapters/langchain/test_chat_suite.py $(ARGS)
+	  --ignore tests/adapters/langchain/test_chat_suite.py
 
 bench-retrieval bench-latency: bench-%: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
