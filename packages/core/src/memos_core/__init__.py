@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from memos_core.memory import State as State
     from memos_core.memory import Visibility as Visibility
     from memos_core.memos import MemOS as MemOS
+    from memos_core.opened import Settings as Settings
     from memos_core.query import Hit as Hit
     from memos_core.query import Recall as Recall
     from memos_core.query import Where as Where
@@ -136,6 +137,7 @@ _HOME = {
     "Visibility": "memory",
     "MemOS": "memos",
     "Hit": "query",
+    "Settings": "opened",
     "Recall": "query",
     "Where": "query",
     "Why": "query",

@@ -19,7 +19,8 @@ from memos_core.cube import Principal
 from memos_core.embed import EmbedderSpec
 from memos_core.kv import Segment
 from memos_core.memcube import MemCube
-from memos_core.memos import LOCAL, RESIDENT_BYTES, MemOS
+from memos_core.memos import LOCAL, MemOS
+from memos_core.opened import RESIDENT_BYTES, Settings
 from memos_core.protocols import TextIndex
 from memos_core.records import Records
 from memos_core.redaction import Redaction
@@ -162,6 +163,16 @@ class AsyncMemOS:
                 clock=clock,
             )
         )
+
+    @classmethod
+    async def connect(cls, settings: Settings, *, principal: Principal | str = LOCAL) -> AsyncMemOS:
+        """Return the store with these settings; see `MemOS.connect`."""
+        return cls(await asyncio.to_thread(MemOS.connect, settings, principal=principal))
+
+    @property
+    def settings(self) -> Settings:
+        """How the store was opened; see `MemOS.settings`."""
+        return self.blocking.settings
 
     def as_principal(self, principal: Principal | str) -> AsyncMemOS:
         """Return the same open store as somebody else sees it."""

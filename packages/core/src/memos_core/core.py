@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -32,6 +33,15 @@ CATALOG, INDEX, BLOBS = "catalog.db", "milvus.db", "blobs"
 DEFAULT_EMBEDDER = "minilm-int8"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a store was opened with, as it was given."""
+
+    embedder: EmbedderSpec
+    index: str | TextIndex | None
+    clock: Callable[[], datetime]
+
+
 class Core:
     """Everything behind the handles of one open folder. It is made once and closed once.
 
@@ -49,6 +59,7 @@ class Core:
         clock: Callable[[], datetime],
     ) -> None:
         self.folder, self.redaction = _prepared(folder), redaction
+        self.given = Given(embedder=embedder, index=index, clock=clock)
         self._closing = self._closed = False
         self._opening = threading.RLock()
         self._embedder: CachingEmbedder | None = None
@@ -76,6 +87,11 @@ class Core:
             index=self.index,
             indexer=self.indexer,
         )
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing
 
     def check_open(self) -> None:
         """Raise Closed after `close`."""

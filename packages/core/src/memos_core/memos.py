@@ -18,12 +18,12 @@ from memos_core.errors import InvalidInput, NotFound
 from memos_core.kv import Segment, Verified
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
+from memos_core.opened import RESIDENT_BYTES, Lease, Settings, connected, remembered, settings_of
 from memos_core.protocols import TextIndex
 from memos_core.redaction import Redaction, checked_redaction
 from memos_core.vault import chain, records, tx_share
 from memos_core.vault.catalog import utc_now
 
-RESIDENT_BYTES = 512 << 20
 LOCAL = Principal("local")
 
 
@@ -37,11 +37,15 @@ class MemOS:
             mira.remember("Mira moved to Lisbon in May 2024.")
             print(mira.recall("Where does Mira live?").render(budget=512))
 
-    One process at a time has a folder open; within it, share one MemOS between threads and agents.
+    One process at a time has a folder open; within it, share one MemOS between threads and agents. A
+    pickled one is its settings and its principal; it comes back as by `connect`.
     """
 
-    def __init__(self, core: Core, principal: Principal) -> None:
-        self._core, self.principal = core, principal
+    def __init__(self, core: Core, principal: Principal, *, lease: Lease | None = None) -> None:
+        self._core, self.principal, self._lease = core, principal, lease
+
+    def __reduce__(self) -> tuple[Callable[..., MemOS], tuple[Settings, Principal]]:
+        return _reconnected, (self.settings, self.principal)
 
     @classmethod
     def open(
@@ -83,12 +87,34 @@ class MemOS:
             redaction=checked_redaction(redaction),
             clock=clock,
         )
-        return cls(core, who)
+        return cls(remembered(core), who)
+
+    @classmethod
+    def connect(cls, settings: Settings, *, principal: Principal | str = LOCAL) -> MemOS:
+        """Return the store with these settings: the one that this process has open, else opened now.
+
+        Closing it gives the share back: a store that somebody opened with `open` stays open, one that
+        was opened here closes with the last share. Raises InvalidInput where this process has the
+        folder open with other settings, and what `open` raises.
+        """
+        if not isinstance(settings, Settings):
+            raise InvalidInput(f"connect takes the Settings of a store, not {settings!r}")
+        who, lease = _principal(principal), connected(settings)
+        return cls(lease.core, who, lease=lease)
+
+    @property
+    def settings(self) -> Settings:
+        """How the store was opened, to be written down.
+
+        InvalidInput if with a live embedder, index, clock or Redaction, or a password in a URI.
+        """
+        self._core.check_open()
+        return settings_of(self._core)
 
     def as_principal(self, principal: Principal | str) -> MemOS:
         """Return the same open store as somebody else sees it. It is the application that vouches for who."""
         self._core.check_open()
-        return MemOS(self._core, _principal(principal))
+        return MemOS(self._core, _principal(principal), lease=self._lease)
 
     # --- cubes -------------------------------------------------------------------------------
 
@@ -243,8 +269,14 @@ class MemOS:
         return checkup(self._core)
 
     def close(self) -> None:
-        """Release the folder. Closing twice is no error; every other verb raises Closed from then on."""
-        self._core.close()
+        """Release the folder. Closing twice is no error; every other verb raises Closed from then on.
+
+        What came from `connect` gives its share back.
+        """
+        if self._lease is None:
+            self._core.close()
+        else:
+            self._lease.give_back()
 
     def __enter__(self) -> Self:
         return self
@@ -257,6 +289,10 @@ class MemOS:
 
 def _unseen(_done: int, _of: int) -> None:
     """Take note of progress that nobody watches."""
+
+
+def _reconnected(settings: Settings, principal: Principal) -> MemOS:
+    return MemOS.connect(settings, principal=principal)
 
 
 def _principal(who: Principal | str) -> Principal:

@@ -48,6 +48,10 @@ class MemOSStore(BaseStore):
         self.ttl_config = ttl
         self._sweeper = Sweeper(self.sweep_ttl)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle to the settings: what comes back stands on the same MemOS, and sweeps when it is told to."""
+        return _restored, (self.memos, self.fields, self.ttl_config)
+
     @classmethod
     @contextmanager
     def open(
@@ -172,3 +176,7 @@ class MemOSStore(BaseStore):
     def _begin_sweeping(self) -> None:
         if (self.ttl_config or {}).get("sweep_interval_minutes"):
             self.start_ttl_sweeper()
+
+
+def _restored(memos: MemOS, fields: tuple[str, ...] | None, ttl: TTLConfig | None) -> MemOSStore:
+    return MemOSStore(memos, fields=fields, ttl=ttl)
