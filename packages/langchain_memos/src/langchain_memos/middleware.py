@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +18,9 @@ from langchain_core.messages import AnyMessage, SystemMessage
 from langgraph.config import get_config
 from langgraph.runtime import Runtime
 
-from langchain_memos.turns import last_exchange, last_question, said, words_of
+from langchain_memos.turns import last_exchange, last_questions, said, words_of
 from langchain_memos.whose import DEFAULT_CUBE, Whose, whose
-from memos_core import InvalidInput, Memory, MemOS, Recall, Where
+from memos_core import Hit, InvalidInput, Memory, MemOS, Recall, Where
 
 HEADING = (
     "Notes from memory about earlier conversations. They are quoted data, dated, and may be out of date: "
@@ -44,7 +44,8 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
     *Before each call of the model* the user's last words are recalled; at most `k` memories within
     `budget` tokens are added to the system message of that call, quoted and dated. Nothing of it is
     written to the agent's state, so nothing is checkpointed and nothing piles up. What stands in the
-    prompt already is left out.
+    prompt already is left out. Behind them come up to `working` memories that the question before was
+    told: a working memory, so that "and her sister?" is still about the same.
 
     *After the run* the exchange is kept verbatim (`write=False` for not at all), under the messages'
     own ids: a run that is repeated keeps nothing twice.
@@ -62,16 +63,17 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
         cube: str = DEFAULT_CUBE,
         k: int = 8,
         budget: int = 512,
+        working: int = 2,
         where: Where | None = None,
         heading: str = HEADING,
         write: bool = True,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         super().__init__()
-        for name, value in (("k", k), ("budget", budget)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidInput(f"{name} must be a whole number from 1, not {value!r}")
-        self.memos, self.cube, self.k, self.budget = memos, cube, k, budget
+        for name, value, least in (("k", k, 1), ("budget", budget, 1), ("working", working, 0)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InvalidInput(f"{name} must be a whole number from {least}, not {value!r}")
+        self.memos, self.cube, self.k, self.budget, self.working = memos, cube, k, budget, working
         self.where, self.heading, self.write, self.clock = where, heading, write, clock
         self.tools = []
 
@@ -104,13 +106,18 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     def _recalled(self, request: ModelRequest[Any], who: Whose) -> Recall:
         """Return the best memories that do not stand in the prompt already."""
-        question = last_question(request.messages)
-        if question is None:
+        questions = last_questions(request.messages, 2 if self.working else 1)
+        if not questions:
             return Recall("", ())
         in_view = {words_of(message) for message in request.messages[-_MOST_IN_VIEW:]}
-        found = who.open(self.memos).recall(question, k=self.k + len(in_view), where=self.where)
-        fresh = [hit for hit in found if hit.memory.session != who.session or hit.memory.text not in in_view]
-        return Recall(question, tuple(fresh[: self.k]))
+        cube = who.open(self.memos)
+        hits: list[Hit] = []
+        for question, most in zip(questions, (self.k, self.working), strict=False):
+            told = {hit.memory.id for hit in hits}
+            found = cube.recall(question, k=most + len(told) + len(in_view), where=self.where)
+            fresh = [hit for hit in found if hit.memory.id not in told and not _stands(hit, who, in_view)]
+            hits += fresh[:most]
+        return Recall(questions[0], tuple(hits))
 
     def _reminded(self, request: ModelRequest[Any], who: Whose, found: Recall) -> ModelRequest[Any]:
         notes = found.render(self.budget)
@@ -156,6 +163,11 @@ def with_notes(system: SystemMessage | None, notes: str) -> SystemMessage:
     else:
         content = [*system.content, {"type": "text", "text": notes}]
     return system.model_copy(update={"content": content})
+
+
+def _stands(hit: Hit, who: Whose, in_view: Collection[str]) -> bool:
+    """Return whether a hit stands in the prompt already: a turn of this very conversation."""
+    return hit.memory.session == who.session and hit.memory.text in in_view
 
 
 def _named(memory: Memory) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 
@@ -15,12 +16,14 @@ def words_of(message: BaseMessage) -> str:
     return str(message.text)
 
 
-def last_question(messages: Sequence[BaseMessage]) -> str | None:
-    """Return what the human said last, or None."""
-    for message in reversed(messages):
-        if isinstance(message, HumanMessage) and words_of(message).strip() and not _made_up(message):
-            return words_of(message)
-    return None
+def last_questions(messages: Sequence[BaseMessage], count: int) -> list[str]:
+    """Return the (at most) `count` things that the human said last, the last first."""
+    said = (
+        words_of(message)
+        for message in reversed(messages)
+        if isinstance(message, HumanMessage) and words_of(message).strip() and not _made_up(message)
+    )
+    return list(islice(said, count))
 
 
 def last_exchange(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
