@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from memos_core.embed.bundled import require
 from memos_core.embed.vectors import checked_texts, no_vectors, unit_vectors
-from memos_core.errors import BackendError, BackendUnavailable
+from memos_core.openai_errors import translated
 from memos_core.protocols import Vectors
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
 _BATCH = 64  # texts a request
-_BUSY = frozenset({408, 429})
 
 
 class OpenAIEmbedder:
@@ -55,7 +53,7 @@ class OpenAIEmbedder:
             from openai import OpenAI  # noqa: PLC0415 - 0.5 s
 
             key = api_key or ("none" if base_url else None)
-            with _translated(self._identity):
+            with translated(self._identity, wanted="embeddings"):
                 client = OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=retries)
         self._client = client
 
@@ -85,7 +83,7 @@ class OpenAIEmbedder:
     def _ask(self, texts: list[str]) -> Vectors:
         from openai import omit  # noqa: PLC0415 - imported with the client
 
-        with _translated(self._identity):
+        with translated(self._identity, wanted="embeddings"):
             answer = self._client.embeddings.create(
                 model=self._model,
                 input=[text or " " for text in texts],  # OpenAI refuses the empty string
@@ -96,21 +94,3 @@ class OpenAIEmbedder:
         vectors = unit_vectors(rows, count=len(texts), dimensions=self._dimensions, source=self._identity)
         self._dimensions = vectors.shape[1]
         return vectors
-
-
-@contextmanager
-def _translated(source: str) -> Generator[None]:
-    import openai  # noqa: PLC0415 - imported with the client
-
-    try:
-        yield
-    except openai.APIConnectionError as exc:  # a timeout is one, too
-        raise BackendUnavailable(f"{source} does not answer: {exc}") from exc
-    except openai.APIStatusError as exc:
-        busy = exc.status_code in _BUSY or exc.status_code >= 500
-        kind = BackendUnavailable if busy else BackendError
-        raise kind(f"{source} refused with status {exc.status_code}: {exc.message}") from exc
-    except openai.OpenAIError as exc:
-        raise BackendError(f"{source}: {exc}") from exc
-    except (AttributeError, TypeError, ValueError) as exc:  # what the client makes of a strange body
-        raise BackendError(f"{source} gave no embeddings: {exc}") from exc

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
 from memos_core.errors import BackendError, BackendUnavailable, InvalidInput
 from memos_core.inference import Turn
+from memos_core.openai_errors import translated
 from memos_core.reply import Sampling
 
 if TYPE_CHECKING:
     from openai import OpenAI, Stream
     from openai.types.chat import ChatCompletionChunk
 
-_BUSY = frozenset({408, 429})
 _SALTED = ("field", "text", "no")
 
 
@@ -60,7 +59,7 @@ class RemoteAnswer:
         self.close()
 
     def _read(self) -> Generator[str]:
-        with _translated(self._source):
+        with translated(self._source, wanted="text"):
             for chunk in self._chunks:
                 self._count(chunk)
                 for choice in chunk.choices[:1]:
@@ -120,7 +119,7 @@ class RemoteModel:
             from openai import OpenAI  # noqa: PLC0415 - 0.5 s
 
             key = api_key or ("none" if base_url else None)
-            with _translated(model):
+            with translated(model, wanted="text"):
                 client = OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=retries)
         self._client = client
 
@@ -136,7 +135,7 @@ class RemoteModel:
         This call and the reading raise BackendUnavailable if nothing answers in time, the answer is
         408, 429 or 5xx, or breaks off; and BackendError for any other refusal.
         """
-        with _translated(self.model):
+        with translated(self.model, wanted="text"):
             chunks = self._client.chat.completions.create(**self._asked(system, turns, sampling, cache_salt))
         return RemoteAnswer(chunks, source=self.model)
 
@@ -173,21 +172,3 @@ class RemoteModel:
 
 def _role(role: str) -> str:
     return "user" if role == "tool" else role
-
-
-@contextmanager
-def _translated(source: str) -> Generator[None]:
-    import openai  # noqa: PLC0415 - imported with the client
-
-    try:
-        yield
-    except openai.APIConnectionError as exc:  # a timeout is one, too
-        raise BackendUnavailable(f"{source} does not answer: {exc}") from exc
-    except openai.APIStatusError as exc:
-        busy = exc.status_code in _BUSY or exc.status_code >= 500
-        kind = BackendUnavailable if busy else BackendError
-        raise kind(f"{source} refused with status {exc.status_code}: {exc.message}") from exc
-    except openai.OpenAIError as exc:
-        raise BackendError(f"{source}: {exc}") from exc
-    except (AttributeError, TypeError, ValueError) as exc:  # what the client makes of a strange body
-        raise BackendError(f"{source} gave no text: {exc}") from exc
