@@ -601,6 +601,7 @@ STORE_VERBS = {
     "as_principal": lambda memos: memos.as_principal("bob"),
     "cube": lambda memos: memos.cube("notes"),
     "cubes": lambda memos: memos.cubes(),
+    "compose": lambda memos: memos.compose(),
     "lag": lambda memos: memos.lag(),
     "drain": lambda memos: memos.drain(),
     "reindex": lambda memos: memos.reindex(),

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from memos_core import (
+    ComposedCubes,
     EngineIdentity,
     Entry,
     Forbidden,
@@ -15,6 +16,7 @@ from memos_core import (
     MemOS,
     Message,
     NotFound,
+    Principal,
     Records,
     Right,
     Runtime,
@@ -31,6 +33,16 @@ def one_in(cube, state, otherwise):
 
 def store_of(cube):
     return MemOS(cube._core, cube._principal)
+
+
+def together(cube):
+    """Return a view over the cube as somebody may have kept it."""
+    return ComposedCubes(cube._core, [cube.id], cube._principal)
+
+
+def twig_of(cube):
+    """Return the fork of Ana's cube; everybody may read it."""
+    return MemOS(cube._core, Principal("ana")).cube("twig")
 
 
 def segment_of(cube):
@@ -84,6 +96,19 @@ CALLS = {
     "find": lambda cube, m: cube.find(m[:20]),
     "count": lambda cube, m: cube.count(),
     "lag": lambda cube, m: cube.lag(),
+    "snapshot": lambda cube, m: cube.snapshot("new"),
+    "snapshots": lambda cube, m: cube.snapshots(),
+    "drop_snapshot": lambda cube, m: cube.drop_snapshot("then"),
+    "diff": lambda cube, m: cube.diff("then"),
+    "revert": lambda cube, m: cube.revert(m, to=1),
+    "rollback": lambda cube, m: cube.rollback("then"),
+    "fork": lambda cube, m: cube.fork("new"),
+    "merge": lambda cube, m: cube.merge(twig_of(cube), on_conflict="ours"),
+    "compose": lambda cube, m: store_of(cube).compose(cube),
+    "compose.recall": lambda cube, m: together(cube).recall("words"),
+    "compose.get": lambda cube, m: together(cube).get(m),
+    "compose.list": lambda cube, m: together(cube).list(),
+    "compose.count": lambda cube, m: together(cube).count(),
     "records.put": lambda cube, m: cube.records.put([Entry(key="new", data={}, texts=("new words",))]),
     "records.get": lambda cube, m: cube.records.get(["k"], renew=True),
     "records.list": lambda cube, m: cube.records.list(),
@@ -109,6 +134,7 @@ STORE = {
     "cubes": "lists what was entered or granted",
     "group": "your own groups only",
     "groups": "those that you own or are in",
+    "compose": "enters each cube: in the table above",
     "lag": "counts for whoever runs the store; shows no content",
     "drain": "tells the index what is due",
     "reindex": "makes the index anew",
@@ -134,7 +160,8 @@ def verbs(kind):
 
 def test_no_verb_of_a_cube_is_left_out():
     of_records = {f"records.{verb}" for verb in verbs(Records)}
-    of_the_store = {"segments", "evict", "pin", "verify_segments"}
+    of_the_store = {"segments", "evict", "pin", "verify_segments", "compose"}
+    of_the_store |= {f"compose.{verb}" for verb in verbs(ComposedCubes)}
     of_runtimes = verbs(Runtime) - {"open", "close"}
     assert verbs(MemCube) | of_records | of_the_store | of_runtimes == set(NEEDS) == set(CALLS)
 
@@ -152,6 +179,9 @@ def shared(memos):
     ana.freeze(frozen.id)
     brief = Entry(key="k", data={}, texts=("words of a record",), ttl=timedelta(hours=1))
     ana.records.put([brief], visibility="shared")
+    ana.snapshot("then")
+    twig = ana.fork("twig")
+    twig.classify(twig.list()[0].id, visibility="public")
     return ana, first.id
 
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_core import InvalidInput, Message
-from memos_core.reader.drafts import said, statement_digest
-from memos_core.vault.draft import Draft
+from memos_core.reader.drafts import said
+from memos_core.vault.draft import Draft, statement_digest
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 NOON_THERE = NOON.astimezone(timezone(timedelta(hours=9)))

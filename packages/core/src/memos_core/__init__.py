@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memos_core.activation.answer import Stream as Stream
     from memos_core.activation.composed import Composition as Composition
+    from memos_core.aio import AsyncComposedCubes as AsyncComposedCubes
     from memos_core.aio import AsyncMemCube as AsyncMemCube
     from memos_core.aio import AsyncMemOS as AsyncMemOS
     from memos_core.aio import AsyncRecords as AsyncRecords
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from memos_core.care import Reindexed as Reindexed
     from memos_core.care import Stats as Stats
     from memos_core.care import Upkeep as Upkeep
+    from memos_core.composition import ComposedCubes as ComposedCubes
     from memos_core.cube import CubeHeader as CubeHeader
     from memos_core.cube import Grant as Grant
     from memos_core.cube import Group as Group
@@ -80,6 +82,16 @@ if TYPE_CHECKING:
     from memos_core.runtime import Runtime as Runtime
     from memos_core.segment import EngineIdentity as EngineIdentity
     from memos_core.segment import Origin as Origin
+    from memos_core.timeline import At as At
+    from memos_core.timeline import Diff as Diff
+    from memos_core.timeline import Gone as Gone
+    from memos_core.timeline import Merge as Merge
+    from memos_core.timeline import MergeConflict as MergeConflict
+    from memos_core.timeline import Moved as Moved
+    from memos_core.timeline import Resolution as Resolution
+    from memos_core.timeline import Revised as Revised
+    from memos_core.timeline import Rollback as Rollback
+    from memos_core.timeline import Snapshot as Snapshot
 
 __version__ = "0.1.0"
 
@@ -154,6 +166,18 @@ _HOME = {
     "Record": "record",
     "Records": "records",
     "Redaction": "redaction",
+    "At": "timeline",
+    "Diff": "timeline",
+    "Gone": "timeline",
+    "Merge": "timeline",
+    "MergeConflict": "timeline",
+    "Moved": "timeline",
+    "Resolution": "timeline",
+    "Revised": "timeline",
+    "Rollback": "timeline",
+    "Snapshot": "timeline",
+    "ComposedCubes": "composition",
+    "AsyncComposedCubes": "aio",
 }
 
 __all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names by construction

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
+from memos_core.composition import ComposedCubes
 from memos_core.cube import Principal
 from memos_core.embed import EmbedderSpec
 from memos_core.kv import Segment
@@ -24,6 +25,7 @@ from memos_core.opened import RESIDENT_BYTES, Settings
 from memos_core.protocols import TextIndex
 from memos_core.records import Records
 from memos_core.redaction import Redaction
+from memos_core.timeline import Merge, MergeConflict, Resolution
 from memos_core.vault.catalog import utc_now
 
 P = ParamSpec("P")
@@ -45,6 +47,16 @@ def _awaited_record(
 ) -> Callable[Concatenate[AsyncRecords, P], Awaitable[R]]:
     @functools.wraps(verb)
     async def run(self: AsyncRecords, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
+
+    return run
+
+
+def _awaited_view(
+    verb: Callable[Concatenate[ComposedCubes, P], R],
+) -> Callable[Concatenate[AsyncComposedCubes, P], Awaitable[R]]:
+    @functools.wraps(verb)
+    async def run(self: AsyncComposedCubes, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
 
     return run
@@ -73,6 +85,18 @@ class AsyncRecords:
     renew = _awaited_record(Records.renew)
     sweep = _awaited_record(Records.sweep)
     count = _awaited_record(Records.count)
+
+
+class AsyncComposedCubes:
+    """Several cubes read as one, awaited. `blocking` is the view itself."""
+
+    def __init__(self, blocking: ComposedCubes) -> None:
+        self.blocking = blocking
+
+    recall = _awaited_view(ComposedCubes.recall)
+    get = _awaited_view(ComposedCubes.get)
+    list = _awaited_view(ComposedCubes.list)
+    count = _awaited_view(ComposedCubes.count)
 
 
 class AsyncMemCube:
@@ -118,6 +142,26 @@ class AsyncMemCube:
     grants = _awaited_verb(MemCube.grants)
     limit = _awaited_verb(MemCube.limit)
     limits = _awaited_verb(MemCube.limits)
+    snapshot = _awaited_verb(MemCube.snapshot)
+    snapshots = _awaited_verb(MemCube.snapshots)
+    drop_snapshot = _awaited_verb(MemCube.drop_snapshot)
+    diff = _awaited_verb(MemCube.diff)
+    revert = _awaited_verb(MemCube.revert)
+    rollback = _awaited_verb(MemCube.rollback)
+
+    async def fork(self, name: str) -> AsyncMemCube:
+        """Return a new cube of yours that begins as this one is now; see `MemCube.fork`."""
+        return AsyncMemCube(await asyncio.to_thread(self.blocking.fork, name))
+
+    async def merge(
+        self,
+        other: AsyncMemCube,
+        *,
+        on_conflict: Resolution | str | Callable[[MergeConflict], Resolution | str],
+    ) -> Merge:
+        """Take over what a fork of this cube changed, or what it is a fork of; see `MemCube.merge`."""
+        return await asyncio.to_thread(self.blocking.merge, other.blocking, on_conflict=on_conflict)
+
     recall = _awaited_verb(MemCube.recall)
     get = _awaited_verb(MemCube.get)
     list = _awaited_verb(MemCube.list)
@@ -189,6 +233,11 @@ class AsyncMemOS:
         """Return the cubes that you may read, oldest first; see `MemOS.cubes`."""
         found = await asyncio.to_thread(self.blocking.cubes, prefix=prefix, with_records=with_records)
         return [AsyncMemCube(cube) for cube in found]
+
+    async def compose(self, *cubes: AsyncMemCube) -> AsyncComposedCubes:
+        """Return a view over several cubes that is read as one; see `MemOS.compose`."""
+        found = await asyncio.to_thread(self.blocking.compose, *(cube.blocking for cube in cubes))
+        return AsyncComposedCubes(found)
 
     async def segments(self, cube: AsyncMemCube | None = None) -> Sequence[Segment]:
         """Return the stored KV segments of a cube, or of all; see `MemOS.segments`."""

@@ -19,6 +19,7 @@ from memos_core.operator.residents import Residents
 from memos_core.protocols import Embedder, TextIndex
 from memos_core.reader.intake import Intake
 from memos_core.reader.recording import Recorder
+from memos_core.reader.rewinding import Rewinder
 from memos_core.redaction import Redaction
 from memos_core.vault import keyring, outbox
 from memos_core.vault.blobs import Blobs
@@ -80,12 +81,14 @@ class Core:
         self.indexer = Indexer(self.catalog, index=self.index, model=lambda: self.embedder().identity)
         self.intake = Intake(self.catalog, embedder=self.embedder)
         self.recorder = Recorder(self.catalog, embedder=self.embedder)
+        self.rewinder = Rewinder(self.catalog, embedder=self.embedder)
         self.recaller = Recaller(
             self.catalog,
             embedder=self.embedder,
             residents=self.residents,
             index=self.index,
             indexer=self.indexer,
+            ready=self.rewinder.ready,
         )
 
     @property
@@ -132,10 +135,15 @@ class Core:
     @contextmanager
     def erasing(self, principal: Principal) -> Generator[Tx]:
         """Open a transaction that may make artifacts stale; after it, their files and copies go as well."""
+        with self.erasing_after(), self.catalog.write(principal) as tx:
+            yield tx
+
+    @contextmanager
+    def erasing_after(self) -> Generator[None]:
+        """Do something that may make artifacts stale; after it, their files and copies go as well."""
         self.check_open()
         with self.indexer.writing():
-            with self.catalog.write(principal) as tx:
-                yield tx
+            yield
             self.derived.discard()
 
     # --- what is opened when it is needed ----------------------------------------------------

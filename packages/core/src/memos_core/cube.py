@@ -103,7 +103,9 @@ class CubeHeader:
     """A cube's identity. Names are unique per owner; `id` is unique in the store.
 
     `change` counts every committed change inside the cube, so equal numbers mean equal contents.
-    `access` is that of who entered it; a header that nobody entered shows nothing.
+    `access` is that of who entered it; a header that nobody entered shows nothing. `base` is what a
+    fork shares. `at` is the change number at which the cube is looked at, None for now; `beside` are
+    cubes that are read with it, as one.
     """
 
     id: str
@@ -113,3 +115,32 @@ class CubeHeader:
     change: int
     limits: Limits = Limits()
     access: Access = field(default=Access(), compare=False, repr=False)
+    base: Base | None = field(default=None, compare=False, repr=False)
+    at: int | None = field(default=None, compare=False, repr=False)
+    beside: tuple[CubeHeader, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its memories are the rows that carry its id, as they are now."""
+        return self.base is None and self.at is None and not self.beside
+
+    @property
+    def members(self) -> tuple[CubeHeader, ...]:
+        """The cubes that are read as one: mostly itself alone."""
+        return self.beside or (self,)
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """The ids of the cubes whose rows it may show: its own, and those that its members are forks of."""
+        ids = [] if self.beside else [self.id]
+        for each in self.beside or ((self.base.cube,) if self.base else ()):
+            ids += each.holders
+        return tuple(dict.fromkeys(ids))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What a fork shares: of `cube`, as whoever forked saw it, the memories up to sequence number `upto`."""
+
+    cube: CubeHeader
+    upto: int

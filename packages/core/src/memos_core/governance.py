@@ -26,6 +26,12 @@ NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
         **dict.fromkeys(("activate", "archive", "restore"), Right.WRITE),
         **dict.fromkeys(("grant", "revoke", "grants"), Right.SHARE),
         **dict.fromkeys(("freeze", "unfreeze", "limit"), Right.ADMIN),
+        **dict.fromkeys(("snapshots", "diff", "fork"), Right.READ),
+        **dict.fromkeys(("snapshot", "drop_snapshot", "revert", "merge"), Right.WRITE),
+        **dict.fromkeys(("rollback",), Right.ADMIN),
+        **dict.fromkeys(
+            ("compose", "compose.recall", "compose.get", "compose.list", "compose.count"), Right.READ
+        ),
         **dict.fromkeys(("records.get", "records.list", "records.recall", "records.count"), Right.READ),
         **dict.fromkeys(("records.put", "records.renew", "records.sweep"), Right.WRITE),
         **dict.fromkeys(("chat", "stream", "build", "segments", "verify_segments"), Right.READ),

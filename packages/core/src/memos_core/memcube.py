@@ -9,6 +9,7 @@ from typing import Any
 from memos_core.errors import InvalidInput
 from memos_core.memcube_life import LifeCycle
 from memos_core.memcube_sharing import Sharing
+from memos_core.memcube_time import TimeMachine
 from memos_core.memory import (
     Erasure,
     Link,
@@ -30,13 +31,14 @@ from memos_core.memory import (
 )
 from memos_core.operator.recall import Ask
 from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query, checked_where
-from memos_core.reader.drafts import said, statement_digest
+from memos_core.reader.drafts import said
 from memos_core.records import Records
-from memos_core.vault import outbox
-from memos_core.vault.draft import Draft
+from memos_core.timeline import At, checked_at
+from memos_core.vault import outbox, pasts
+from memos_core.vault.draft import Draft, statement_digest
 
 
-class MemCube(LifeCycle, Sharing):
+class MemCube(LifeCycle, Sharing, TimeMachine):
     """A named container of memories, as one principal sees it. Made by `MemOS.cube`.
 
     Every verb is one transaction and safe to call from any thread. A memory or a cube that the
@@ -171,22 +173,32 @@ class MemCube(LifeCycle, Sharing):
         budget: int | None = None,
         where: Where | None = None,
         session: str | None = None,
+        at: At | None = None,
     ) -> Recall:
         """Return the (at most) `k` memories that answer the query best, best first.
 
         With a `budget`, they are chosen to say most within so many tokens, and turns beside them
         that make them readable come along, marked as context. `session` looks at one session only.
-        An empty cube gives an empty Recall; a back end that fails raises.
+        `at` looks at the cube as it was: a snapshot, its label, or a moment. Who may see a memory is
+        a matter of today, and what was erased since is not there. An empty cube gives an empty
+        Recall; a back end that fails raises.
         """
         self._core.check_open()
         where = _in_session(checked_where(where), session)
-        ask = Ask(query=checked_query(query), k=checked_k(k), where=where, budget=checked_budget(budget))
+        ask = Ask(
+            query=checked_query(query),
+            k=checked_k(k),
+            where=where,
+            budget=checked_budget(budget),
+            at=checked_at(at),
+        )
         return self._core.recaller.recall(self._principal, self._id, ask)
 
-    def get(self, memory_id: str) -> Memory:
-        """Return the present version of a memory."""
+    def get(self, memory_id: str, *, at: At | None = None) -> Memory:
+        """Return the present version of a memory, or that which it had `at` a state of the past."""
+        at = checked_at(at)
         with self._core.reading(self._principal, self._id) as (view, cube):
-            return view.memory(cube, checked_id(memory_id))
+            return view.memory(pasts.looked_at(view, cube, at), checked_id(memory_id))
 
     def list(
         self,
@@ -196,20 +208,22 @@ class MemCube(LifeCycle, Sharing):
         state: State | str | None = None,
         limit: int | None = None,
         offset: int = 0,
+        at: At | None = None,
     ) -> Sequence[Memory]:
         """Return the memories that match, in the order in which they were first written.
 
         `state` asks for those in one state: "archived" ones, or the shells of "expired" ones, are
-        listed in no other way.
+        listed in no other way. `at` looks at the cube as it was, as in `recall`.
         """
         where = checked_where(where)
         wanted = Where(**{**_fields(where), "tags": (*where.tags, *checked_tags(tags))})
         if limit is not None:
             checked_within(limit, 0, 1 << 62, what="limit")
         checked_within(offset, 0, 1 << 62, what="offset")
+        at = checked_at(at)
         with self._core.reading(self._principal, self._id) as (view, cube):
             return view.listed(
-                cube,
+                pasts.looked_at(view, cube, at),
                 wanted,
                 limit=limit,
                 offset=offset,

@@ -11,6 +11,7 @@ from typing import Self
 from memos_core import kv
 from memos_core.audit import AuditCheck, AuditLine
 from memos_core.care import Checkup, Reindexed, Stats, Upkeep, checkup, kept_up, measured, reindexed
+from memos_core.composition import ComposedCubes, checked_ids
 from memos_core.core import Core
 from memos_core.cube import Group, Principal, Right
 from memos_core.embed import EmbedderSpec
@@ -156,6 +157,18 @@ class MemOS:
             else:
                 found = view.cubes_of(self.principal, prefix=prefix)
         return [MemCube(self._core, header, self.principal) for header in found]
+
+    def compose(self, *cubes: MemCube) -> ComposedCubes:
+        """Return a view over several cubes that is read as one, with one ranking; you have to see each."""
+        self._core.check_open()
+        for cube in cubes:
+            if not isinstance(cube, MemCube):
+                raise InvalidInput(f"compose takes cubes, not {type(cube).__name__}: write memos.cube(name)")
+        ids = checked_ids([cube.id for cube in cubes])
+        with self._core.catalog.read() as view:
+            for each in ids:
+                view.enter(each, self.principal, Right.READ)
+        return ComposedCubes(self._core, ids, self.principal)
 
     def group(self, name: str, *, members: Iterable[Principal | str] | None = None) -> Group:
         """Return your group of this name, made on first use; with `members` it has exactly these.

@@ -41,7 +41,7 @@ def _most(budget: int) -> int:
 
 def _unsuperseded(view: View, cube: CubeHeader, memories: list[Memory]) -> list[Memory]:
     """Return the memories without those that another one in sight replaces."""
-    pairs = view.successors([memory.id for memory in memories])
+    pairs = view.successors(cube, [memory.id for memory in memories])
     seqs = view.seqs_of(cube, sorted({newer for newer, _ in pairs}))
     seen = view.seqs_in_sight(cube, seqs.values())
     gone = {older for newer, older in pairs if seqs.get(newer) in seen}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memos_core.cli import auditing, caring, living, reading, sharing, story, writing
+from memos_core.cli import auditing, caring, living, reading, sharing, story, traveling, writing
 from memos_core.cli.kv import kv
 from memos_core.cli.out import emit, warn
 from memos_core.errors import Locked, MemOSError, NotFound
@@ -110,6 +110,14 @@ _COMMANDS: dict[str, list[Callable[..., None]]] = {
         living.unfreeze,
         living.copy,
         living.upkeep,
+    ],
+    "Through time": [
+        traveling.snapshot,
+        traveling.snapshots,
+        traveling.diff,
+        traveling.rollback,
+        traveling.fork,
+        traveling.merge,
     ],
     "Share": [
         sharing.grant,

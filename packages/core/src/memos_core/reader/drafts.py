@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from memos_core.errors import InvalidInput
 from memos_core.memory import Message, Visibility, checked_name
 from memos_core.redaction import OFF, Redaction
 from memos_core.tiers.text.speech import ROLES
-from memos_core.vault.draft import Draft
+from memos_core.vault.draft import Draft, digest_of, instant
 
 
 def said(
@@ -39,9 +37,9 @@ def _said(message: object, session: str | None, visibility: Visibility, redactio
     message = replace(message, text=redaction.text(message.text), speaker=redaction.name(message.speaker))
     role = message.role or (message.speaker if message.speaker.lower() in ROLES else None)
     if message.id is not None:
-        digest = _digest("id", session, message.id)
+        digest = digest_of("id", session, message.id)
     else:
-        digest = _digest("said", session, message.speaker, _instant(message.at), message.text)
+        digest = digest_of("said", session, message.speaker, instant(message.at), message.text)
     return Draft(
         text=message.text,
         digest=digest,
@@ -55,26 +53,3 @@ def _said(message: object, session: str | None, visibility: Visibility, redactio
         event_at=message.at,
         visibility=visibility,
     )
-
-
-def statement_digest(text: str, *, kind: str, at: datetime | None) -> str:
-    """Return what makes two statements of a cube the same memory: text, kind and event time."""
-    return _digest("stated", kind, _instant(at), " ".join(text.split()))
-
-
-def record_digest(key: str) -> str:
-    """Return what no two records of a cube share: its key."""
-    return _digest("record", key)
-
-
-def _instant(at: datetime | None) -> str | None:
-    return None if at is None else at.astimezone(UTC).isoformat()
-
-
-def _digest(*parts: str | None) -> str:
-    """Hash the parts so that no two lists of parts collide: each is preceded by its length."""
-    hasher = hashlib.sha256()
-    for part in parts:
-        data = b"" if part is None else part.encode()
-        hasher.update(f"{-1 if part is None else len(data)}:".encode() + data)
-    return hasher.hexdigest()

@@ -11,11 +11,10 @@ from typing import Any
 from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.memory import Memory
 from memos_core.protocols import Embedder
-from memos_core.reader.drafts import statement_digest
 from memos_core.reader.keys import keys_of
 from memos_core.vault import tx_life, tx_share
 from memos_core.vault.catalog import Catalog
-from memos_core.vault.draft import Draft, Keys
+from memos_core.vault.draft import Draft, Keys, statement_digest
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import Known
 
@@ -96,11 +95,12 @@ class Intake:
         seqs = {digest: each.seq for digest, each in known.items()}
         seqs |= {draft.digest: seq for draft, seq in zip(fresh, added, strict=True)}
         edited = tx.hydrate(cube, {seqs[draft.digest] for draft in edits})
+        ids = {draft.digest: edited[seqs[draft.digest]].id for draft in edits}
         for draft in edits:
-            memory_id = edited[seqs[draft.digest]].id
-            tx.add_source(cube, memory_id, draft)
+            tx.add_source(cube, ids[draft.digest], draft)
             changes = {name: getattr(draft, name) for name in _TOLD}
-            tx.revise(cube, memory_id, changes=changes, keys=keys[draft.digest, draft.text])
+            written = keys[draft.digest, draft.text]
+            seqs[draft.digest] = tx.revise(cube, ids[draft.digest], changes=changes, keys=written)
         return seqs
 
     def revise(

@@ -12,13 +12,12 @@ from sqlalchemy import Row
 from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.memory import Visibility
 from memos_core.protocols import Embedder
-from memos_core.reader.drafts import record_digest
 from memos_core.reader.keys import keys_of
 from memos_core.record import RECORD, Entry, Record
 from memos_core.redaction import Mode, Redaction
 from memos_core.vault import records, tx_share
 from memos_core.vault.catalog import Catalog
-from memos_core.vault.draft import Draft, Keys
+from memos_core.vault.draft import Draft, Keys, record_digest
 from memos_core.vault.tx import Tx
 
 Rows = Mapping[str, Row[Any]]

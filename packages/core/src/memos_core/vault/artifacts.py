@@ -7,14 +7,15 @@ file goes afterwards; a stale row is never served meanwhile, and says that the f
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, not_, select, update
 
-from memos_core.cube import CubeHeader
+from memos_core.cube import Access, CubeHeader, Right
 from memos_core.segment import Origin
+from memos_core.vault import scope
 from memos_core.vault.schema import artifacts, lineage, memories, parts
 from memos_core.vault.statements import in_sight, visible_to
 
@@ -98,11 +99,12 @@ def _present(
     wanted = {source.memory_id: source.version for source in sources}
     found: dict[int, int] = {}
     for part in parts(list(wanted)):
-        rows = connection.execute(
-            select(memories.c.seq, memories.c.id, memories.c.version, memories.c.cube_id).where(
-                memories.c.id.in_(part), in_sight(now)
-            )
-        )
+        query = select(memories.c.seq, memories.c.id, memories.c.version, memories.c.cube_id)
+        query = query.where(memories.c.id.in_(part), in_sight(now))
+        if not cube.is_plain:
+            whole = replace(cube, access=Access(rights=frozenset(Right)))
+            query = scope.moved(query, whole, now)
+        rows = connection.execute(query)
         found |= {
             row.seq: row.version for row in rows if row.cube_id == cube.id and wanted[row.id] == row.version
         }

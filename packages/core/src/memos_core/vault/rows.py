@@ -43,7 +43,7 @@ def to_cube(row: Row[Any]) -> CubeHeader:
 def to_memory(row: Row[Any], links: Iterable[Link] = ()) -> Memory:
     return Memory(
         id=row.id,
-        cube=row.cube_id,
+        cube=row._mapping.get("home", row.cube_id),
         version=row.version,
         text=row.text,
         state=State(row.state),

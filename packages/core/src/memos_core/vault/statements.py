@@ -63,8 +63,11 @@ def in_state(state: State | None, now: Moment) -> ColumnElement[bool]:
             return and_(memories.c.state == state.value, in_time(now))
 
 
-def matching(where: Where) -> list[ColumnElement[bool]]:
-    """Return the filter as SQL conditions over `memories`."""
+def matching(where: Where, *, plain: bool = True) -> list[ColumnElement[bool]]:
+    """Return the filter as SQL conditions over `memories`.
+
+    The table of tags knows the present only; where the rows are not `plain`, their own lists are read.
+    """
     at = func.coalesce(memories.c.event_at, memories.c.created_at, type_=schema.UtcTime)
     found: list[ColumnElement[bool]] = []
     for column, wanted in (
@@ -74,7 +77,9 @@ def matching(where: Where) -> list[ColumnElement[bool]]:
     ):
         if wanted:
             found.append(column.in_(wanted))
-    if where.tags:
+    if where.tags and not plain:
+        found += [_has_tag(tag) for tag in where.tags]
+    elif where.tags:
         having = select(tags.c.memory_seq).where(tags.c.tag.in_(where.tags)).group_by(tags.c.memory_seq)
         found.append(memories.c.seq.in_(having.having(func.count() == len(where.tags))))
     if where.since is not None:
@@ -86,6 +91,11 @@ def matching(where: Where) -> list[ColumnElement[bool]]:
     if where.min_priority is not None:
         found.append(memories.c.priority >= where.min_priority)
     return found
+
+
+def _has_tag(tag: str) -> ColumnElement[bool]:
+    listed = func.json_each(memories.c.tags).table_valued("value")
+    return select(listed.c.value).select_from(listed).where(listed.c.value == tag).exists()
 
 
 def visible_to(access: Access) -> ColumnElement[bool]:
@@ -157,16 +167,40 @@ HAS_PUBLIC = (
     )
     .limit(1)
 )
+KEPT_BY_SEQ = select(memories).where(
+    memories.c.seq.in_(bindparam("seqs", expanding=True)),
+    memories.c.state != State.EXPIRED.value,
+    in_time(NOW),
+    visible_in(memories),
+)
 SEQS_BY_ID = select(memories.c.id, memories.c.seq, memories.c.cube_id).where(
     memories.c.id.in_(bindparam("ids", expanding=True))
 )
-EDGES = (
+ANY_EDGES = (
     select(edges)
     .where(edges.c.source.in_(bindparam("ids", expanding=True)))
     .order_by(edges.c.created_at, edges.c.target)
 )
-SUCCESSORS = select(edges.c.source, edges.c.target).where(
+ANY_SUCCESSORS = select(edges.c.source, edges.c.target).where(
     edges.c.target.in_(bindparam("ids", expanding=True)), edges.c.relation == Relation.SUPERSEDES.value
+)
+_STANDS = and_(edges.c.cube_id.in_(bindparam("cubes", expanding=True)), edges.c.ended.is_(None))
+EDGES = ANY_EDGES.where(_STANDS)
+SUCCESSORS = ANY_SUCCESSORS.where(_STANDS)
+BY_ID = select(memories.c.id, memories.c.seq, memories.c.cube_id).where(
+    memories.c.id.in_(bindparam("ids", expanding=True))
+)
+_HELD = edges.c.cube_id.in_(bindparam("cubes", expanding=True))
+EDGES = (
+    select(edges)
+    .where(edges.c.source.in_(bindparam("ids", expanding=True)), _HELD, edges.c.ended.is_(None))
+    .order_by(edges.c.created_at, edges.c.target)
+)
+SUCCESSORS = select(edges.c.source, edges.c.target).where(
+    edges.c.target.in_(bindparam("ids", expanding=True)),
+    edges.c.relation == Relation.SUPERSEDES.value,
+    _HELD,
+    edges.c.ended.is_(None),
 )
 BY_ID = select(memories).where(
     memories.c.id == bindparam("id"), memories.c.cube_id == bindparam("cube"), SEEN
@@ -189,7 +223,7 @@ STATED = (
 SAID = (
     select(sources.c.digest, memories.c.seq, memories.c.id, sources.c.text)
     .join(memories, memories.c.seq == sources.c.memory_seq)
-    .where(sources.c.cube_id == bindparam("cube"), SEEN)
+    .where(sources.c.cube_id.in_(bindparam("cubes", expanding=True)), SEEN)
     .where(sources.c.digest.in_(bindparam("digests", expanding=True)))
     .order_by(sources.c.id)  # the newest telling wins
 )

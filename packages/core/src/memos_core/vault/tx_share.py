@@ -24,11 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from memos_core import governance
-from memos_core.cube import CubeHeader, Grant, Group, Limits, Principal, Right
+from memos_core.cube import Access, CubeHeader, Grant, Group, Limits, Principal, Right
 from memos_core.errors import Forbidden, NotFound, QuotaExceeded
 from memos_core.lifecycle import check_writable
 from memos_core.memory import State, Visibility
-from memos_core.vault import artifacts
+from memos_core.vault import artifacts, forks
 from memos_core.vault.draft import Draft
 from memos_core.vault.schema import cubes, grants, groups, members, memories, records
 
@@ -195,13 +195,14 @@ def check_quota(tx: Tx, cube: CubeHeader) -> None:
     if limits.memories is None and limits.text_bytes is None:
         return
     there = (memories.c.cube_id == cube.id) & (memories.c.state != State.EXPIRED.value)
-    count = tx.connection.execute(select(func.count()).select_from(memories).where(there)).scalar_one()
+    whole = replace(cube, access=Access(rights=frozenset(Right)))  # what others hide counts, too
+    count = tx.ask(whole, select(func.count()).select_from(memories).where(there)).scalar_one()
     if limits.memories is not None and count > limits.memories:
         raise QuotaExceeded(cube.name, what="memories", limit=limits.memories, wanted=count)
     if limits.text_bytes is None:
         return
     size = func.coalesce(func.sum(func.length(cast(memories.c.text, LargeBinary))), 0)
-    held = tx.connection.execute(select(size).where(there)).scalar_one()
+    held = tx.ask(whole, select(size).where(there)).scalar_one()
     if held > limits.text_bytes:
         raise QuotaExceeded(cube.name, what="bytes of text", limit=limits.text_bytes, wanted=held)
 
@@ -221,6 +222,7 @@ def classify(tx: Tx, cube: CubeHeader, memory_id: str, changes: dict[str, Any]) 
             raise Forbidden(tx.principal.name, verb="decide who sees", what=f"memory {memory_id!r}")
         if changes["visibility"] == Visibility.PUBLIC.value:
             check_publish(cube)
+    row = forks.own(tx, cube, row)
     tx.connection.execute(update(memories).where(memories.c.seq == row.seq).values(changes))
     if changes.get("visibility", row.visibility) != row.visibility:
         artifacts.outdate(tx.connection, [row.seq], reason="classified")

@@ -44,8 +44,8 @@ def of_memory(
     }
 
 
-def of_version(row: Mapping[str, Any], *, by: Principal) -> dict[str, Any]:
-    """Return the row that keeps a memory as it now is."""
+def of_version(row: Mapping[str, Any], *, by: Principal, change: int, keyed: int) -> dict[str, Any]:
+    """Return the row that keeps a memory as it now is; `keyed` is the version whose keys it has."""
     return {
         "memory_seq": row["seq"],
         "version": row["version"],
@@ -56,6 +56,10 @@ def of_version(row: Mapping[str, Any], *, by: Principal) -> dict[str, Any]:
         "event_at": row["event_at"],
         "written_at": row["updated_at"],
         "written_by": by.name,
+        "change": change,
+        "keyed": keyed,
+        "speaker": row["speaker"],
+        "role": row["role"],
     }
 
 
