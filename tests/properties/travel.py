@@ -66,10 +66,19 @@ class Traveling(Sharing):
             self.did("snapshot")
             return
         label = number % len(taken)
+        self.change_words(owner, name, number, query)
         if what == "at":
             self.look_back(owner, name, taken[label], f"state {label}", query)
         else:
             self.go_back(owner, name, taken[label], f"state {label}")
+
+    def change_words(self, owner: str, name: str, number: int, text: str) -> None:
+        """Let something differ from what was."""
+        entry = self.pick(owner, name, number)
+        if entry is not None and entry.state != "frozen":
+            self.cube(owner, name).revise(entry.id, text)
+            self.models[owner, name].revised(entry, text=text, kind=None, tags=None, at=None)
+            self.mark_audit()
 
     def look_back(self, owner: str, name: str, then: CubeModel, label: str, query: str) -> None:
         cube, wanted = self.cube(owner, name), self.past(self.models[owner, name], then)
@@ -110,6 +119,8 @@ class Traveling(Sharing):
         self.used = owner, name
         for entry in model.visible(self.store.now)[:2]:
             self.check_recall(owner, name, entry.text, k=len(model.entries) + 1)
+        if not self.store.server.down:
+            self.drained()
         self.did("roll back")
 
     def gone_back(self, model: CubeModel, then: CubeModel) -> int:
@@ -158,6 +169,10 @@ class Traveling(Sharing):
         elif merge is None:
             self.write(owner, name, number, text, what)
         else:
+            if into:
+                self.change_words(owner, name, number, text)
+            else:
+                self.write(owner, name, number, text, "revise")
             self.join(owner, name, merge, into=into)
         self.mark_audit()
         self.used = owner, name
