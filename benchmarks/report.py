@@ -153,6 +153,7 @@ _Section = tuple[str, str, Callable[[Record], str]]
 _SECTIONS: dict[str, _Section] = {
     "retrieval": ("What recall finds", "python -m benchmarks.retrieval", _retrieval),
     "latency": ("How long it takes", "python -m benchmarks.latency", _latency),
+    "cube": ("A cube through time", "python -m benchmarks.cube", _plain),
     "kv_ttft": ("The first token after a stored prefix", "python -m benchmarks.kv.ttft", ttft_table.rendered),
     "kv_gpu": ("The same on a GPU", "python -m benchmarks.kv.gpu", ttft_table.rendered_gpu),
     "kv_distance": (

@@ -9,7 +9,10 @@ memory stay, history keeps one version, forgetting leaves no trace in the audit,
 batch is dropped. In its life: what is archived is seen, or owes the index nothing, or comes back
 without its words; what is frozen is written; an expired memory keeps its sources. In who sees what:
 everybody is an admin, what is private is shown to readers, revoking leaves the right, edges to what
-is hidden are shown, granting leaves no trace in the audit.
+is hidden are shown, granting leaves no trace in the audit. In its past: it shows the present, a
+snapshot sees later changes, a rollback brings the erased back, or the words without their keys. In
+its forks: a fork writes through to its base, a base to its forks, the erased stay in copies, a merge
+drops what is theirs.
 """
 
 from __future__ import annotations
@@ -30,7 +33,19 @@ from memos_core.lifecycle import Trigger
 from memos_core.operator import propose, recall
 from memos_core.operator.residents import Residents
 from memos_core.reader import intake
-from memos_core.vault import chain, outbox, schema, tx_life, tx_share
+from memos_core.vault import (
+    chain,
+    forks,
+    former,
+    outbox,
+    pasts,
+    schema,
+    scope,
+    tx_back,
+    tx_life,
+    tx_merge,
+    tx_share,
+)
 from memos_core.vault.outbox import Debt
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
@@ -270,6 +285,50 @@ def granting_is_not_audited(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def the_past_shows_the_present(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(scope, "_version", lambda cube: schema.memories.c.version)
+
+
+def snapshots_see_later_changes(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pasts, "change_of", lambda view, cube, at: cube.change)
+
+
+def rollback_brings_the_erased_back(patch: pytest.MonkeyPatch) -> None:
+    rollback = tx_back.rollback
+
+    def reviving(tx: Tx, cube: Any, to: int) -> Any:
+        done = rollback(tx, cube, to)
+        some = tx.connection.execute(select(schema.memories).limit(1)).one_or_none()
+        for gone in done.gone if some else ():
+            if not tx.connection.execute(
+                select(schema.memories).where(schema.memories.c.id == gone.memory_id)
+            ).first():
+                forks.copy_row(tx, cube, some, change=cube.change, state="activated")
+        return done
+
+    patch.setattr(tx_back, "rollback", reviving)
+
+
+def rollback_leaves_the_keys(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(former, "put_back", lambda *given, **named: None)
+
+
+def forks_write_through(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(forks, "own", lambda tx, cube, row: tx.row(row.seq))
+
+
+def bases_write_to_their_forks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(forks, "part", lambda *given: None)
+
+
+def the_erased_stay_in_copies(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(forks, "copies", lambda *given: [])
+
+
+def merges_drop_theirs(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_merge, "_take", lambda *given: None)
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -299,6 +358,14 @@ def granting_is_not_audited(patch: pytest.MonkeyPatch) -> None:
         revoking_leaves_the_right,
         edges_to_the_hidden_are_shown,
         granting_is_not_audited,
+        the_past_shows_the_present,
+        snapshots_see_later_changes,
+        rollback_brings_the_erased_back,
+        rollback_leaves_the_keys,
+        forks_write_through,
+        bases_write_to_their_forks,
+        the_erased_stay_in_copies,
+        merges_drop_theirs,
     ],
     ids=lambda plant: plant.__name__,
 )

@@ -23,6 +23,7 @@ class Rewinder:
 
     def __init__(self, catalog: Catalog, *, embedder: Callable[[], Embedder]) -> None:
         self._catalog, self._embedder = catalog, embedder
+        self._whole: set[tuple[str, int, str]] = set()  # cube, state, model: what lacks no key any more
 
     def ready(self, principal: Principal, ids: Sequence[str], at: At) -> None:
         """See that a past state of these cubes can be ranked: make the keys that nobody kept.
@@ -33,9 +34,12 @@ class Rewinder:
         embedder = self._embedder()
         while True:
             with self._catalog.read() as view:
-                cube = pasts.entered(view, principal, ids, at)
-                batch = [each for one in cube.members for each in _lacking(view, one, embedder.identity)]
+                members = pasts.entered(view, principal, ids, at).members
+                states = {(each.id, pasts.change_at(each), embedder.identity): each for each in members}
+                fresh = [cube for state, cube in states.items() if state not in self._whole]
+                batch = [each for cube in fresh for each in _lacking(view, cube, embedder.identity)]
             if not batch:
+                self._whole.update(states)
                 return
             self._make(batch, embedder)
 

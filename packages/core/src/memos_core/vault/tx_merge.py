@@ -48,6 +48,7 @@ class Plan:
     pairs: Sequence[Pair]  # those in which they changed something
     ours: dict[int, Memory]
     theirs: dict[int, Memory]
+    ids: dict[str, str]  # theirs to ours, of every memory that both have in rows of their own
 
     @property
     def conflicts(self) -> tuple[MergeConflict, ...]:
@@ -73,7 +74,14 @@ def planned(view: View, ours: CubeHeader, theirs: CubeHeader) -> Plan:
         for seq in new
         if seq in yours and yours[seq].state is not State.ARCHIVED
     ]
-    return Plan(fork=fork, pairs=[*(pair for pair in pairs if pair), *added], ours=mine, theirs=yours)
+    both = [(our, their) for our, their in sides if our in mine and their in yours]
+    return Plan(
+        fork=fork,
+        pairs=[*(pair for pair in pairs if pair), *added],
+        ours=mine,
+        theirs=yours,
+        ids={yours[their].id: mine[our].id for our, their in both if our is not None and their is not None},
+    )
 
 
 def _fork(ours: CubeHeader, theirs: CubeHeader) -> CubeHeader:
@@ -183,7 +191,7 @@ def merge(tx: Tx, ours: CubeHeader, theirs: CubeHeader, plan: Plan, resolve: Res
     for pair in plan.pairs:
         answer = Resolution.THEIRS if pair.conflict is None else resolve(pair.conflict)
         _settle(run, pair, plan, answer)
-    tx_merge_links.unite(tx, ours, theirs, run.ids)
+    tx_merge_links.unite(tx, ours, theirs, plan.ids | run.ids)
     tx_share.check_quota(tx, ours)
     return Merge(
         cube=ours.id,
@@ -293,6 +301,8 @@ def _agree(run: _Merging, pair: Pair) -> None:
         "state": theirs.state if theirs is not None else State.ARCHIVED.value,
     }
     if pair.twin is not None:
+        if pair.twin.copy_seq is None and copy is not None:
+            agreed["first_seq"] = copy  # the fork had it no more: it is new there
         tx.connection.execute(update(twins).where(twins.c.seq == pair.twin.seq).values(agreed))
     elif base is not None and copy is not None:
         mine = (twins.c.fork_id == run.fork.id) & (twins.c.base_seq == base)
