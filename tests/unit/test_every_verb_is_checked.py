@@ -103,6 +103,7 @@ CALLS = {
 
 STORE = {
     "open": "makes the handle; the application vouches for who the principal is",
+    "opened": "likewise, of a store that is open",
     "as_principal": "likewise",
     "cube": "enters the cube it returns",
     "cubes": "lists what was entered or granted",

@@ -7,10 +7,11 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from memos_core.cube import SYSTEM, CubeHeader, Principal, Right
 from memos_core.embed import CachingEmbedder, EmbedderSpec, open_embedder
-from memos_core.errors import BackendError, Closed, FormatError, MigrationNeeded
+from memos_core.errors import BackendError, Closed, FormatError, MigrationNeeded, NotFound
 from memos_core.index import IndexSlot
 from memos_core.operator.indexer import Indexer
 from memos_core.operator.recall import Recaller
@@ -76,6 +77,8 @@ class Core:
             index=self.index,
             indexer=self.indexer,
         )
+        self.place = folder.resolve()
+        _OPEN[self.place] = self
 
     def check_open(self) -> None:
         """Raise Closed after `close`."""
@@ -103,6 +106,7 @@ class Core:
 
     def _mark_closed(self) -> None:
         self._closed = True
+        _OPEN.pop(self.place, None)
 
     @contextmanager
     def reading(
@@ -203,6 +207,17 @@ class Core:
         """Write down who makes this store's vectors from now on."""
         with self.catalog.write(SYSTEM) as tx:
             tx.switch_embedder(_record(embedder, self._wanted))
+
+
+_OPEN: WeakValueDictionary[Path, Core] = WeakValueDictionary()  # the folder's lock allows one for each
+
+
+def opened(folder: Path) -> Core:
+    """Return what this process has open in the folder, or raise NotFound."""
+    core = _OPEN.get(folder.resolve())
+    if core is None:
+        raise NotFound("open store in", str(folder))
+    return core
 
 
 def _record(embedder: Embedder, spec: EmbedderSpec) -> EmbedderRecord:

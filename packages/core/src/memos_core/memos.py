@@ -11,7 +11,7 @@ from typing import Self
 from memos_core import kv
 from memos_core.audit import AuditCheck, AuditLine
 from memos_core.care import Checkup, Reindexed, Stats, Upkeep, checkup, kept_up, measured, reindexed
-from memos_core.core import Core
+from memos_core.core import Core, opened
 from memos_core.cube import Group, Principal, Right
 from memos_core.embed import EmbedderSpec
 from memos_core.errors import InvalidInput, NotFound
@@ -69,14 +69,12 @@ class MemOS:
         """
         if isinstance(resident_bytes, bool) or not isinstance(resident_bytes, int) or resident_bytes < 0:
             raise InvalidInput(f"resident_bytes must be a number of bytes from 0, not {resident_bytes!r}")
-        who = _principal(principal)
-        if not isinstance(folder, str | Path) or "\0" in str(folder):
-            raise InvalidInput(f"folder must be a path, not {folder!r}")
+        who, place = _principal(principal), _path(folder)
         if not callable(clock):
             raise InvalidInput(f"clock must be a function that returns the time, not {clock!r}")
         checked_time(clock(), what="clock()")
         core = Core(
-            Path(folder),
+            place,
             embedder=embedder,
             index=index,
             resident_bytes=resident_bytes,
@@ -84,6 +82,20 @@ class MemOS:
             clock=clock,
         )
         return cls(core, who)
+
+    @classmethod
+    def opened(cls, folder: str | Path, *, principal: Principal | str = LOCAL) -> MemOS:
+        """Return the store that this process has open in `folder`, as somebody sees it.
+
+        So what was configured by the folder's name finds the one open store there. NotFound if
+        nothing in this process has it open.
+        """
+        return cls(opened(_path(folder)), _principal(principal))
+
+    @property
+    def folder(self) -> Path:
+        """Where the store is, as an absolute path."""
+        return self._core.place
 
     def as_principal(self, principal: Principal | str) -> MemOS:
         """Return the same open store as somebody else sees it. It is the application that vouches for who."""
@@ -261,3 +273,9 @@ def _unseen(_done: int, _of: int) -> None:
 
 def _principal(who: Principal | str) -> Principal:
     return who if isinstance(who, Principal) else Principal(who)
+
+
+def _path(folder: str | Path) -> Path:
+    if not isinstance(folder, str | Path) or "\0" in str(folder):
+        raise InvalidInput(f"folder must be a path, not {folder!r}")
+    return Path(folder)
