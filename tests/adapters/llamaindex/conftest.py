@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,13 @@ from memos_core.testing import HashEmbedder, InMemoryIndex
 def tokenizer() -> Callable[[str], list[int]]:
     """LlamaIndex's tokenizer reads its vocabulary when it is first asked for."""
     return get_tokenizer()
+
+
+@pytest.fixture(autouse=True)
+def closed_loop(request: pytest.FixtureRequest) -> None:
+    """Blocking tests have a loop that somebody closes."""
+    if not inspect.iscoroutinefunction(request.function):
+        request.getfixturevalue("thread_loop")
 
 
 @pytest.fixture

@@ -190,10 +190,11 @@ async def test_a_message_is_deleted_by_its_place(ours):
     assert await said(ours) == ["one", "three", "four"]
 
 
-async def test_the_same_session_of_two_users_is_two(memos, ours):
+async def test_the_same_session_of_two_users_is_two(memos, ours, clock):
     other = MemOSChatStore(memos, user="bo")
     await ours.add_message("s", user("of mira"))
     await other.add_message("s", user("of bo"))
+    clock.move(seconds=1)
     await other.add_message("t", user("of bo, too"))
     assert (await said(ours), await said(other)) == (["of mira"], ["of bo"])
     assert (await ours.get_keys(), await other.get_keys()) == (["s"], ["s", "t"])
