@@ -63,6 +63,25 @@ def test_of_a_store_that_is_closed_it_says_so_and_opens_nothing_behind_your_back
         MemOS.opened(folder)
 
 
+def test_what_is_asked_is_asked_of_the_cube_and_of_the_rights_of_now(memos):
+    ana = memos.as_principal("ana").cube("notes")
+    home = Home(memos, user="bo", owner="ana", cube="notes")
+    with pytest.raises(NotFound):
+        home.ask(lambda cube: cube.count())
+    ana.grant("bo", "read")
+    assert [home.ask(lambda cube: cube.count()) for _ in range(2)] == [0, 0]
+    ana.revoke("bo")
+    with pytest.raises(NotFound):
+        home.ask(lambda cube: cube.count())
+
+
+def test_a_handle_that_leads_nowhere_any_more_is_looked_up_again(memos):
+    home = Home(memos)
+    home.ask(lambda cube: cube.remember("a word"))
+    home._cube._id = "of a cube that is gone"
+    assert home.ask(lambda cube: cube.count()) == 1
+
+
 def test_restored_where_the_folder_is_not_it_makes_none(tmp_path):
     home = home_of({"folder": str(tmp_path / "gone"), "user": "mira", "cube": "memory"})
     with pytest.raises(NotFound, match="gone"):

@@ -184,7 +184,7 @@ class RecallBlock(BaseMemoryBlock[T]):
 
     def keep(self, messages: Sequence[Said], *, session: str | None) -> Sequence[Remembered]:
         """Keep what has the core's form already."""
-        return self.home.open().ingest(messages, session=session) if messages else []
+        return self.home.ask(lambda cube: cube.ingest(messages, session=session)) if messages else []
 
     async def akeep(self, messages: Sequence[Said], *, session: str | None) -> Sequence[Remembered]:
         """Keep what has the core's form already."""

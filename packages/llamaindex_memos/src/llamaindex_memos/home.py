@@ -6,11 +6,13 @@ import atexit
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import PlainSerializer, PlainValidator
 
 from memos_core import InvalidInput, MemCube, MemOS, NotFound, Principal
+
+R = TypeVar("R")
 
 CUBE = "memory"
 _CONNECTING = threading.Lock()  # of two that are restored at once, the second finds what the first opened
@@ -36,6 +38,7 @@ class Home:
         if memos is None and (folder is None or user is None):
             raise InvalidInput("nobody says whose memory this is: pass memos=MemOS.open(...), and user=...")
         self._memos = memos
+        self._cube: MemCube | None = None
         self.folder = str(folder if memos is None else memos.folder)
         named = user if user is not None or memos is None else memos.principal
         self.user = _named(named, "user")
@@ -53,6 +56,19 @@ class Home:
     def open(self, *, create: bool = True) -> MemCube:
         """Return the cube. Rights are looked at now: what was revoked is NotFound."""
         return self.memos().cube(self.cube_name, owner=self.owner, create=create)
+
+    def ask(self, verb: Callable[[MemCube], R], *, create: bool = True) -> R:
+        """Do something with the cube: its verbs look at the rights by themselves, so a handle is held.
+
+        Where that one leads nowhere any more, the cube is looked up by its name once again.
+        """
+        if self._cube is not None:
+            try:
+                return verb(self._cube)
+            except NotFound:
+                self._cube = None
+        self._cube = self.open(create=create)
+        return verb(self._cube)
 
     def beside(self, cube: str) -> Home:
         """Return another cube of the same user in the same store."""

@@ -12,7 +12,7 @@ from llama_index.core.vector_stores.types import MetadataFilters
 from llamaindex_memos.filters import where_of
 from llamaindex_memos.home import CUBE, Home
 from llamaindex_memos.nodes import node_of
-from memos_core import MemOS, NotFound, Principal, Where
+from memos_core import MemCube, MemOS, NotFound, Principal, Recall, Where
 
 
 class MemOSRetriever(BaseRetriever):
@@ -54,15 +54,17 @@ class MemOSRetriever(BaseRetriever):
         if not query.strip():
             return []
         try:
-            cube = self.home.open(create=False)
+            found = self.home.ask(lambda cube: self._recalled(cube, query), create=False)
         except NotFound:
             if self.home.owner is not None:
                 raise
             return []
-        found = cube.recall(
+        return [node_of(hit, cube=self.home.cube_name) for hit in found]
+
+    def _recalled(self, cube: MemCube, query: str) -> Recall:
+        return cube.recall(
             query, k=self.similarity_top_k, budget=self.budget, where=self.where, session=self.session
         )
-        return [node_of(hit, cube=cube.name) for hit in found]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
