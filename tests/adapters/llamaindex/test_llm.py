@@ -9,7 +9,7 @@ from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.chat_engine import CondensePlusContextChatEngine, SimpleChatEngine
 from llama_index.core.prompts import PromptTemplate
 
-from llamaindex_memos import MemOSLLM, MemOSRetriever, memory_tools
+from llamaindex_memos import MemOSLLM, MemOSMemory, MemOSRetriever, memory_tools
 from memos_core import Closed, InvalidInput, NotFound, Runtime, Where
 from memos_core.testing import ScriptedEngine
 from tests.adapters.llamaindex.scripted import acts, answers, assistant, user
@@ -302,6 +302,12 @@ def test_a_small_model_answers_from_attached_memories(memos, cube):
         first = llm.chat([user("What is the name of the inn?")])
         second = llm.chat([user("What is the name of the inn?")])
         bare = MemOSLLM(runtime, max_tokens=24).chat([user("What is the name of the inn?")])
+        for session in ("one", "two"):
+            memory = MemOSMemory.from_defaults(memos, user="mira", cube="talk", session_id=session, llm=llm)
+            engine = SimpleChatEngine.from_defaults(llm=llm, memory=memory)
+            said = str(engine.chat("What is the name of the inn?"))
+            assert said == engine.chat_history[-1].content != ""
+        assert memos.as_principal("mira").cube("talk").count() == 4
     assert "Blue Heron" in first.message.content
     assert first.message.content == second.message.content
     assert "Blue Heron" not in bare.message.content

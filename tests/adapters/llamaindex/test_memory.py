@@ -11,8 +11,9 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.memory import InsertMethod, Memory, StaticMemoryBlock
 from llama_index.core.prompts import RichPromptTemplate
 from llama_index.core.storage.chat_store.base_db import MessageStatus
+from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
 
-from llamaindex_memos import MemOSMemory, MemOSMessagesBlock
+from llamaindex_memos import MemOSChatStore, MemOSMemory, MemOSMessagesBlock
 from memos_core import BackendUnavailable, Closed, InvalidInput, MemOS
 from tests.adapters.llamaindex.scripted import assistant, user
 from tests.adapters.llamaindex.test_block import lines, said_in
@@ -145,8 +146,6 @@ async def test_over_the_limit_the_oldest_leave_in_whole_turns_and_stay_in_the_cu
 
 
 async def test_they_agree_on_what_stays_and_what_goes(memory_of, memos):
-    from llamaindex_memos import MemOSChatStore
-
     ours = memory_of(token_limit=200, token_flush_size=40)
     theirs = Memory.from_defaults(
         "s1", token_limit=200, token_flush_size=40, chat_store=MemOSChatStore(memos, user="theirs")
@@ -338,6 +337,33 @@ def test_with_a_block_of_somebody_else_it_is_pickled_and_not_written_as_json(mem
     with pytest.raises(Exception, match="StaticMemoryBlock"):
         memory.to_dict()
     assert pickle.loads(pickle.dumps(memory)).memory_blocks[1].name == "rules"
+
+
+async def test_another_place_for_the_conversation_is_written_and_one_of_somebody_else_is_not(
+    memory_of, memos
+):
+    memory = memory_of(chat_store=MemOSChatStore(memos, user="mira", cube="talks"))
+    await memory.aput(user("one"))
+    again = MemOSMemory.from_dict(json.loads(json.dumps(memory.to_dict())))
+    assert (texts(await again.aget_all()), again.sql_store) == (["one"], memory.sql_store)
+    with pytest.raises(Exception, match="SQLAlchemyChatStore"):
+        memory_of(chat_store=SQLAlchemyChatStore("t")).to_dict()
+
+
+async def test_a_tool_result_of_a_megabyte_goes_all_the_way(memory_of, cube):
+    result = ChatMessage(role="tool", content="".join(f"row {n}: {'x' * 40}\n" for n in range(22_000)))
+    memory = memory_of()
+    await memory.aput_messages([user("Read the table."), result, assistant("I read row 7.")])
+    assert (await memory.aget_all())[1] == result
+    assert "".join(kept(cube)[1:-1]) == result.content
+    assert len(said_in(await memory_of(session="s2").aget(input="What was in row 7?"))) < 9_000
+
+
+@pytest.mark.parametrize("session", ["a/b", "..", "日本 🌵", "'; DROP TABLE", " ", "x" * 900, "a\nb"])
+async def test_a_session_may_have_an_odd_name(memory_of, session):
+    await memory_of(session=session).aput(user("I live in Porto."))
+    memory = memory_of(session=session)
+    assert texts(await memory.aget_all()) == ["I live in Porto."]
 
 
 def test_nothing_secret_is_written(memory_of):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from llama_index.core.async_utils import asyncio_run
@@ -50,7 +50,8 @@ class MemOSMemory(Memory):
     user recalls what was said. `write=False` recalls and adds nothing to the cube.
 
     Written as JSON or pickled, with an agent's `Context` for instance, it is names and figures;
-    restored it finds its store again (see `Home`). Copies are the same memory.
+    restored it finds its store again (see `Home`), and counts with LlamaIndex's own tokenizer. Copies
+    are the same memory.
     """
 
     home: HomeField
@@ -64,8 +65,10 @@ class MemOSMemory(Memory):
         fields["insert_method"] = InsertMethod(fields.get("insert_method", InsertMethod.USER))
         if isinstance(fields.get("memory_blocks_template"), str):
             fields["memory_blocks_template"] = RichPromptTemplate(fields["memory_blocks_template"])
-        if fields.get("sql_store") is None:
-            fields["sql_store"] = MemOSChatStore(home=home.beside(f"{home.cube_name}{BESIDE}"))
+        chat = fields.get("sql_store")
+        if chat is None or isinstance(chat, Mapping):
+            kept = home.beside(f"{home.cube_name}{BESIDE}") if chat is None else home_of(chat)
+            fields["sql_store"] = MemOSChatStore(home=kept)
         super().__init__(**{"home": home, **fields})
 
     @classmethod
@@ -194,6 +197,7 @@ class MemOSMemory(Memory):
         return {
             "class_name": self.class_name(),
             "home": self.home.names(),
+            "sql_store": _told_store(self.sql_store),
             "insert_method": self.insert_method.value,
             "memory_blocks": [_told(block) for block in self.memory_blocks],
             "memory_blocks_template": self.memory_blocks_template.template_str,
@@ -208,6 +212,15 @@ def _room(llm: LLM) -> int:
     """Return how many tokens of a prompt a model has room for."""
     told = llm.metadata
     return max(told.context_window - max(told.num_output, _ANSWER), _ANSWER)
+
+
+def _told_store(store: AsyncDBChatStore) -> dict[str, str | None]:
+    if not isinstance(store, MemOSChatStore):
+        raise InvalidInput(
+            f"a {type(store).__name__} cannot be written with MemOSMemory: leave chat_store out, "
+            f"or make the memory anew after restoring it"
+        )
+    return store.home.names()
 
 
 def _told(block: BaseMemoryBlock[Any]) -> dict[str, Any]:
