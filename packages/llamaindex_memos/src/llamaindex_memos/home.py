@@ -62,13 +62,14 @@ class Home:
 
         Where that one leads nowhere any more, the cube is looked up by its name once again.
         """
-        if self._cube is not None:
+        held = self._cube
+        if held is not None:
             try:
-                return verb(self._cube)
+                return verb(held)
             except NotFound:
                 self._cube = None
-        self._cube = self.open(create=create)
-        return verb(self._cube)
+        self._cube = found = self.open(create=create)
+        return verb(found)
 
     def beside(self, cube: str) -> Home:
         """Return another cube of the same user in the same store."""
