@@ -179,6 +179,11 @@ _SECTIONS: dict[str, _Section] = {
         "python -m benchmarks.adapters.langchain",
         _plain,
     ),
+    "adapters_llamaindex": (
+        "What the LlamaIndex adapter adds",
+        "python -m benchmarks.adapters.llamaindex",
+        _plain,
+    ),
     "weights_on_disk": ("What each install weighs", "python -m benchmarks.weights_on_disk", _plain),
 }
 

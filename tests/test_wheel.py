@@ -67,6 +67,11 @@ SMOKES = {
         store.put(("users", "mira"), "home", {"text": "Mira moved to Lisbon."})
         print(store.search(("users",), query="Lisbon")[0].key)
     """,
+    "llamaindex_memos": """
+        from llamaindex_memos import MemOSRetriever
+        memos.cube("memory").remember("home")
+        print(MemOSRetriever(memos).retrieve("home")[0].node.text)
+    """,
 }
 """For each adapter, what it does with an open store; it prints "home"."""
 

@@ -36,7 +36,7 @@ PAIRS = [
     (Runtime, AsyncRuntime),
     (Stream, AsyncStream),
 ]
-SYNC = {"as_principal"}  # returns a handle and does nothing that could block
+SYNC = {"as_principal", "opened"}  # return a handle and do nothing that could block
 
 
 def verbs(kind):

@@ -129,6 +129,7 @@ CALLS = {
 STORE = {
     "open": "makes the handle; the application vouches for who the principal is",
     "connect": "likewise",
+    "opened": "likewise, of a store that is open",
     "as_principal": "likewise",
     "cube": "enters the cube it returns",
     "cubes": "lists what was entered or granted",

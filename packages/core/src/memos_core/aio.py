@@ -121,6 +121,10 @@ class AsyncMemCube:
         return self.blocking.owner
 
     @property
+    def stamp(self) -> str:
+        return self.blocking.stamp
+
+    @property
     def records(self) -> AsyncRecords:
         """JSON values under keys; see `MemCube.records`."""
         return AsyncRecords(self.blocking.records)
@@ -217,6 +221,15 @@ class AsyncMemOS:
     def settings(self) -> Settings:
         """How the store was opened; see `MemOS.settings`."""
         return self.blocking.settings
+
+    @classmethod
+    def opened(cls, folder: str | Path, *, principal: Principal | str = LOCAL) -> AsyncMemOS:
+        """Return the store that this process has open in `folder`; see `MemOS.opened`."""
+        return cls(MemOS.opened(folder, principal=principal))
+
+    @property
+    def folder(self) -> Path:
+        return self.blocking.folder
 
     def as_principal(self, principal: Principal | str) -> AsyncMemOS:
         """Return the same open store as somebody else sees it."""

@@ -31,3 +31,12 @@ class Handle:
     @property
     def owner(self) -> str:
         return self._header.owner
+
+    @property
+    def stamp(self) -> str:
+        """Names what the principal saw in the cube when this handle was made.
+
+        Equal stamps mean equal contents: what was recalled under one may be shown again under the
+        other, unless a memory's time has come to its end in between.
+        """
+        return f"{self._id}:{self._header.change}:{self._header.access.audience}"

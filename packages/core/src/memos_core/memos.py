@@ -19,7 +19,7 @@ from memos_core.errors import InvalidInput, NotFound
 from memos_core.kv import Segment, Verified
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
-from memos_core.opened import RESIDENT_BYTES, Lease, Settings, connected, remembered, settings_of
+from memos_core.opened import RESIDENT_BYTES, Lease, Settings, connected, found, remembered, settings_of
 from memos_core.protocols import TextIndex
 from memos_core.redaction import Redaction, checked_redaction
 from memos_core.vault import chain, records, tx_share
@@ -74,14 +74,12 @@ class MemOS:
         """
         if isinstance(resident_bytes, bool) or not isinstance(resident_bytes, int) or resident_bytes < 0:
             raise InvalidInput(f"resident_bytes must be a number of bytes from 0, not {resident_bytes!r}")
-        who = _principal(principal)
-        if not isinstance(folder, str | Path) or "\0" in str(folder):
-            raise InvalidInput(f"folder must be a path, not {folder!r}")
+        who, place = _principal(principal), _path(folder)
         if not callable(clock):
             raise InvalidInput(f"clock must be a function that returns the time, not {clock!r}")
         checked_time(clock(), what="clock()")
         core = Core(
-            Path(folder),
+            place,
             embedder=embedder,
             index=index,
             resident_bytes=resident_bytes,
@@ -111,6 +109,20 @@ class MemOS:
         """
         self._core.check_open()
         return settings_of(self._core)
+
+    @classmethod
+    def opened(cls, folder: str | Path, *, principal: Principal | str = LOCAL) -> MemOS:
+        """Return the store that this process has open in `folder`, as somebody sees it.
+
+        So what was configured by the folder's name finds the one open store there. NotFound if
+        nothing in this process has it open.
+        """
+        return cls(found(_path(folder)), _principal(principal))
+
+    @property
+    def folder(self) -> Path:
+        """Where the store is, as an absolute path."""
+        return self._core.folder.resolve()
 
     def as_principal(self, principal: Principal | str) -> MemOS:
         """Return the same open store as somebody else sees it. It is the application that vouches for who."""
@@ -310,3 +322,9 @@ def _reconnected(settings: Settings, principal: Principal) -> MemOS:
 
 def _principal(who: Principal | str) -> Principal:
     return who if isinstance(who, Principal) else Principal(who)
+
+
+def _path(folder: str | Path) -> Path:
+    if not isinstance(folder, str | Path) or "\0" in str(folder):
+        raise InvalidInput(f"folder must be a path, not {folder!r}")
+    return Path(folder)
