@@ -70,7 +70,7 @@ class Traveling(Sharing):
         if what == "at":
             self.look_back(owner, name, taken[label], f"state {label}", query)
         else:
-            self.go_back(owner, name, taken[label], f"state {label}")
+            self.go_back(owner, name, taken[label], f"state {label}", less=number % 3 != 1)
 
     def change_words(self, owner: str, name: str, number: int, text: str) -> None:
         """Let something differ from what was."""
@@ -107,8 +107,13 @@ class Traveling(Sharing):
                 found.append(shown.facts(links))
         return found
 
-    def go_back(self, owner: str, name: str, then: CubeModel, label: str) -> None:
+    def go_back(self, owner: str, name: str, then: CubeModel, label: str, *, less: bool) -> None:
+        """Roll back; with `less`, something of then is forgotten first."""
         cube, model = self.cube(owner, name), self.models[owner, name]
+        lost = [each for each in model.visible(self.store.now) if each.id in then.entries]
+        if less and lost and lost[0].state != "frozen":
+            cube.forget(lost[0].id)
+            model.forgotten(lost[0])
         changes = self.gone_back(model, then)
         done = cube.rollback(label)
         assert len({*done.revised, *done.moved, *done.archived}) == changes, "not what was to be done"
