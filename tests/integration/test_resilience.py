@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from operator import methodcaller
 
 import numpy as np
 import pytest
@@ -607,9 +608,20 @@ CUBE_VERBS = {
     "list": lambda cube: cube.list(),
     "history": lambda cube: cube.history("m"),
     "sources": lambda cube: cube.sources("m"),
+    "lineage": lambda cube: cube.lineage("m"),
     "find": lambda cube: cube.find("m"),
     "count": lambda cube: cube.count(),
     "lag": lambda cube: cube.lag(),
+    **{
+        step: methodcaller(step, "m")
+        for step in ("activate", "archive", "restore", "freeze", "unfreeze", "copy")
+    },
+    "classify": lambda cube: cube.classify("m", priority=1),
+    "grant": lambda cube: cube.grant("bob", "read"),
+    "revoke": lambda cube: cube.revoke("bob"),
+    "grants": lambda cube: cube.grants(),
+    "limit": lambda cube: cube.limit(memories=9),
+    "limits": lambda cube: cube.limits(),
 }
 STORE_VERBS = {
     "as_principal": lambda memos: memos.as_principal("bob"),
@@ -622,6 +634,15 @@ STORE_VERBS = {
     "evict": lambda memos: memos.evict([]),
     "pin": lambda memos: memos.pin(None),
     "verify_segments": lambda memos: memos.verify_segments([]),
+    "group": lambda memos: memos.group("staff"),
+    "groups": lambda memos: memos.groups(),
+    "audit": lambda memos: memos.audit(),
+    "verify_audit": lambda memos: memos.verify_audit(),
+    "forget_cube": lambda memos: memos.forget_cube("notes"),
+    "forget_principal": lambda memos: memos.forget_principal("bob"),
+    "erasures": lambda memos: memos.erasures(),
+    "verify_erasure": lambda memos: memos.verify_erasure("0"),
+    "upkeep": lambda memos: memos.upkeep(),
     "stats": lambda memos: memos.stats(),
     "doctor": lambda memos: memos.doctor(),
 }

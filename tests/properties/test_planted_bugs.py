@@ -231,10 +231,10 @@ def frozen_is_written(patch: pytest.MonkeyPatch) -> None:
 def expired_keep_their_sources(patch: pytest.MonkeyPatch) -> None:
     erase_words = Tx.erase_words
 
-    def sloppy(tx: Tx, row: Any, *, reason: str) -> Any:
-        query = select(schema.sources).where(schema.sources.c.memory_seq == row.seq)
+    def sloppy(tx: Tx, rows: Any, *, reason: str) -> Any:
+        query = select(schema.sources).where(schema.sources.c.memory_seq.in_([row.seq for row in rows]))
         kept = [dict(each._mapping) for each in tx.connection.execute(query)]
-        erased = erase_words(tx, row, reason=reason)
+        erased = erase_words(tx, rows, reason=reason)
         tx.connection.execute(insert(schema.sources), kept)
         return erased
 

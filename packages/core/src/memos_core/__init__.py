@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from memos_core.cube import Limits as Limits
     from memos_core.cube import Principal as Principal
     from memos_core.cube import Right as Right
+    from memos_core.erasure import Erasure as Erasure
+    from memos_core.erasure import ErasureCheck as ErasureCheck
+    from memos_core.erasure import Residue as Residue
     from memos_core.errors import BackendError as BackendError
     from memos_core.errors import BackendUnavailable as BackendUnavailable
     from memos_core.errors import Closed as Closed
@@ -47,10 +50,12 @@ if TYPE_CHECKING:
     from memos_core.errors import SecretFound as SecretFound
     from memos_core.kv import Segment as Segment
     from memos_core.kv import Verified as Verified
+    from memos_core.lineage import Kin as Kin
+    from memos_core.lineage import Lineage as Lineage
+    from memos_core.lineage import Product as Product
     from memos_core.memcube import MemCube as MemCube
     from memos_core.memory import Behaviour as Behaviour
     from memos_core.memory import Descriptive as Descriptive
-    from memos_core.memory import Erasure as Erasure
     from memos_core.memory import Governance as Governance
     from memos_core.memory import Header as Header
     from memos_core.memory import Link as Link
@@ -120,10 +125,15 @@ _HOME = {
     "Verified": "kv",
     "QuotaExceeded": "errors",
     "SecretFound": "errors",
+    "Kin": "lineage",
+    "Lineage": "lineage",
+    "Product": "lineage",
     "MemCube": "memcube",
     "Behaviour": "memory",
     "Descriptive": "memory",
-    "Erasure": "memory",
+    "Erasure": "erasure",
+    "ErasureCheck": "erasure",
+    "Residue": "erasure",
     "Governance": "memory",
     "Header": "memory",
     "Link": "memory",

@@ -21,11 +21,11 @@ _IMPLIED: Final = {
 NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
     {
         **dict.fromkeys(("recall", "get", "list", "history", "sources", "find", "count"), Right.READ),
-        **dict.fromkeys(("lag", "limits"), Right.READ),
+        **dict.fromkeys(("lag", "limits", "lineage"), Right.READ),
         **dict.fromkeys(("remember", "ingest", "revise", "copy", "forget", "link", "classify"), Right.WRITE),
         **dict.fromkeys(("activate", "archive", "restore"), Right.WRITE),
         **dict.fromkeys(("grant", "revoke", "grants"), Right.SHARE),
-        **dict.fromkeys(("freeze", "unfreeze", "limit"), Right.ADMIN),
+        **dict.fromkeys(("freeze", "unfreeze", "limit", "forget_cube"), Right.ADMIN),
         **dict.fromkeys(("records.get", "records.list", "records.recall", "records.count"), Right.READ),
         **dict.fromkeys(("records.put", "records.renew", "records.sweep"), Right.WRITE),
         **dict.fromkeys(("chat", "stream", "build", "segments", "verify_segments"), Right.READ),

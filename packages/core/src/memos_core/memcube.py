@@ -6,11 +6,15 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from memos_core import erasing
+from memos_core.erasure import Erasure
 from memos_core.errors import InvalidInput
+from memos_core.governance import NEEDS
+from memos_core.lineage import Lineage
 from memos_core.memcube_life import LifeCycle
 from memos_core.memcube_sharing import Sharing
 from memos_core.memory import (
-    Erasure,
+    STATEMENT,
     Link,
     Memory,
     Message,
@@ -21,6 +25,7 @@ from memos_core.memory import (
     Visibility,
     checked_choice,
     checked_id,
+    checked_maker,
     checked_name,
     checked_tags,
     checked_text,
@@ -32,7 +37,7 @@ from memos_core.operator.recall import Ask
 from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query, checked_where
 from memos_core.reader.drafts import said, statement_digest
 from memos_core.records import Records
-from memos_core.vault import outbox
+from memos_core.vault import outbox, tracing, tx_erase
 from memos_core.vault.draft import Draft
 
 
@@ -61,12 +66,15 @@ class MemCube(LifeCycle, Sharing):
         visibility: Visibility | str = Visibility.PRIVATE,
         sensitivity: int = 0,
         priority: int = 0,
+        made_by: str | None = None,
+        derived_from: Iterable[str] = (),
     ) -> Memory:
         """Keep a statement; return the memory.
 
         A statement that the cube has already (equal text, kind and `at`) is not kept twice: it gets
         one more source, and the tags it lacked. `at` is when it happened; `ttl` is how long it may
-        be known; `sensitivity` is 0 to 9, `priority` -9 to 9.
+        be known; `sensitivity` is 0 to 9, `priority` -9 to 9. `made_by` names the extractor or the
+        model, where one found the words; `derived_from` are the ids of what it was found in.
         """
         self._core.check_open()
         ttl = checked_ttl(ttl)
@@ -78,14 +86,17 @@ class MemCube(LifeCycle, Sharing):
             digest=statement_digest(text, kind=kind, at=at),
             kind=kind,
             tags=checked_tags(map(clean, checked_tags(tags))),
+            origin="stated" if made_by is None else "extracted",
+            made_by=STATEMENT if made_by is None else checked_maker(made_by),
             event_at=at,
             expires_at=self._core.catalog.clock() + ttl if ttl else None,
             visibility=checked_choice(Visibility, visibility, what="visibility"),
             sensitivity=checked_within(sensitivity, 0, 9, what="sensitivity"),
             priority=checked_within(priority, -9, 9, what="priority"),
         )
+        found_in = checked_tags(derived_from, what="memory id")
         with self._core.indexer.writing():
-            return self._core.intake.state(self._principal, self._id, draft)
+            return self._core.intake.state(self._principal, self._id, draft, derived_from=found_in)
 
     def ingest(
         self,
@@ -139,14 +150,28 @@ class MemCube(LifeCycle, Sharing):
                 self._principal, self._id, memory_id, text=text, expected=expected, changes=changes
             )
 
-    def forget(self, memory_id: str) -> Erasure:
-        """Erase a memory with its versions, sources and keys; return the receipt.
+    def forget(self, memory_id: str | None = None, *, where: Where | None = None) -> Erasure:
+        """Erase a memory, or all that match `where`, with versions, sources and keys; return the receipt.
 
-        What is archived or expired can be forgotten, too; what is frozen raises IllegalTransition.
+        What is archived or overdue is erased as well; if anything is frozen, IllegalTransition is
+        raised and nothing is erased. To erase everything, `MemOS.forget_cube`.
         """
-        memory_id = checked_id(memory_id)
-        with self._core.erasing(self._principal) as tx:
-            return tx.erase(tx.open(self._id), memory_id)
+        self._core.check_open()
+        if (memory_id is None) == (where is None):
+            raise InvalidInput(
+                "name one memory to forget, or say which: forget(id) or forget(where=Where(...))"
+            )
+        if memory_id is not None:
+            named = checked_id(memory_id)
+            return erasing.erased(self._core, self._principal, lambda tx: tx.erase(tx.open(self._id), named))
+        matching = checked_where(where)
+        if matching.is_empty:
+            raise InvalidInput("an empty filter matches everything: MemOS.forget_cube() erases a whole cube")
+        return erasing.erased(
+            self._core,
+            self._principal,
+            lambda tx: tx_erase.erase_where(tx, tx.open(self._id, NEEDS["forget"]), matching),
+        )
 
     def link(self, source: str, relation: Relation | str, target: str) -> Link:
         """Write the edge `source` RELATION `target` between two memories; return it.
@@ -225,6 +250,15 @@ class MemCube(LifeCycle, Sharing):
         """Return the verbatim messages or statements that a memory came from, oldest first."""
         with self._core.reading(self._principal, self._id) as (view, cube):
             return view.sources(cube, checked_id(memory_id))
+
+    def lineage(self, memory_id: str) -> Lineage:
+        """Return where a memory comes from, and what came of it.
+
+        That is its sources, its versions, the memories that it stands on and those that stand on it,
+        what was made from it, and the record that it is found by; of all that, what you may see.
+        """
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return tracing.lineage(view, cube, checked_id(memory_id))
 
     def find(self, prefix: str, *, state: State | str | None = None) -> str:
         """Return the one memory id that starts with `prefix`; InvalidInput if there are several.

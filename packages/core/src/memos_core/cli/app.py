@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memos_core.cli import auditing, caring, living, reading, sharing, story, writing
+from memos_core.cli import auditing, caring, erasing, living, reading, sharing, story, tracing, writing
 from memos_core.cli.kv import kv
 from memos_core.cli.out import emit, warn
 from memos_core.errors import Locked, MemOSError, NotFound
@@ -19,6 +19,7 @@ _WHERE_TO_LOOK = {
     "store": "`memos remember TEXT` begins one; --store or MEMOS_STORE names another",
     "cube": "`memos stats` shows which there are",
     "segment": "`memos kv list` shows which there are",
+    "erasure": "`memos erasure list` shows your receipts; --as says who you are",
     "memory": "`memos list` shows the ids; --cube and --as say where to look",
     "file": "check the path, or pipe the conversation in and name it `-`",
 }
@@ -101,7 +102,8 @@ def memos(
 
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
     "Begin": [story.demo],
-    "Write": [writing.remember, writing.ingest, writing.revise, writing.forget],
+    "Write": [writing.remember, writing.ingest, writing.revise],
+    "Erase": [erasing.forget, erasing.forget_cube, erasing.forget_principal],
     "Through its life": [
         living.activate,
         living.archive,
@@ -120,11 +122,12 @@ _COMMANDS: dict[str, list[Callable[..., None]]] = {
         sharing.classify,
         sharing.limit,
     ],
-    "Look": [reading.recall, reading.list_, reading.show, reading.history],
+    "Look": [reading.recall, reading.list_, reading.show, reading.history, tracing.lineage],
     "Look after the store": [caring.stats, caring.doctor, caring.reindex],
 }
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:
-        app.command(name=_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)
+        app.command(name=_command.__name__.rstrip("_").replace("_", "-"), rich_help_panel=_panel)(_command)
 app.add_typer(kv, name="kv", rich_help_panel="Look after the store")
+app.add_typer(erasing.erasure, name="erasure", rich_help_panel="Look after the store")
 app.add_typer(auditing.app, name="audit", rich_help_panel="Look after the store")

@@ -1,8 +1,7 @@
-"""The commands that write: remember, ingest, revise, forget."""
+"""The commands that write: remember, ingest, revise."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ import typer
 from memos_core.cli import options
 from memos_core.cli.incoming import STDIN, Batch, batches, read_file, text_of, turns_by_cube
 from memos_core.cli.options import DEFAULT_CUBE, DEFAULT_PRINCIPAL, DEFAULT_STORE
-from memos_core.cli.out import bar, emit, memory_json, one_line, plain, screen, spinner
-from memos_core.cli.place import Place, find, opened
+from memos_core.cli.out import bar, emit, memory_json, one_line, screen, spinner
+from memos_core.cli.place import find, opened
 
 if TYPE_CHECKING:
     from memos_core import Memory, MemOS
@@ -141,45 +140,6 @@ def revise(
         emit(memory_json(memory, place.cube.name))
     else:
         _say_kept(memory, place.cube.name, f"revised: now at version {memory.version}")
-
-
-def forget(
-    id: options.Id,  # noqa: A002 - the argument's word
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
-    cube: options.Cube = None,
-    store: options.Store = DEFAULT_STORE,
-    principal: options.As = DEFAULT_PRINCIPAL,
-    as_json: options.AsJson = False,
-) -> None:
-    """Erase a memory with its versions, sources and keys, and print the receipt."""
-    with opened(store, principal=principal) as memos:
-        place = find(memos, id, cube=cube, states=(None, "archived", "expired"))
-        if not yes and on_terminal() and not _confirmed(place):
-            raise typer.Exit(1)
-        erasure = place.cube.forget(place.id)
-    if as_json:
-        emit(erasure)
-        return
-    from memos_core.cli.views import receipt  # noqa: PLC0415 - brings rich, which --json never needs
-
-    console = screen()
-    console.print("forgotten", style="bold")
-    console.print(receipt(erasure))
-
-
-def on_terminal() -> bool:
-    """Return whether somebody is there to be asked."""
-    return sys.stdin.isatty()
-
-
-def _confirmed(place: Place) -> bool:
-    if place.state is not None:  # its words are out of reach, or gone
-        return typer.confirm(f"Erase this memory, which is {place.state}?", err=True)
-    text = place.cube.get(place.id).text
-    versions = len(place.cube.history(place.id))
-    typer.echo(plain(text), err=True)
-    what = f"its {versions} versions" if versions > 1 else "all its traces"
-    return typer.confirm(f"Erase this with {what}?", err=True)
 
 
 def _say_kept(memory: Memory, cube: str, what: str) -> None:

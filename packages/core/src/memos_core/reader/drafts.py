@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from memos_core.errors import InvalidInput
-from memos_core.memory import Message, Visibility, checked_name
+from memos_core.memory import VERBATIM, Message, Visibility, checked_name
 from memos_core.redaction import OFF, Redaction
 from memos_core.tiers.text.speech import ROLES
 from memos_core.vault.draft import Draft
@@ -47,6 +47,7 @@ def _said(message: object, session: str | None, visibility: Visibility, redactio
         digest=digest,
         kind="message",
         origin="said",
+        made_by=VERBATIM,
         turn=True,
         speaker=message.speaker,
         role=role,

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from memos_core.cube import CubeHeader, Principal, Right
-from memos_core.memory import Memory
+from memos_core.errors import InvalidInput
+from memos_core.memory import COPY, Memory, Relation
 from memos_core.protocols import Embedder
 from memos_core.reader.drafts import statement_digest
 from memos_core.reader.keys import keys_of
@@ -28,8 +29,13 @@ class Intake:
     def __init__(self, catalog: Catalog, *, embedder: Callable[[], Embedder]) -> None:
         self._catalog, self._embedder = catalog, embedder
 
-    def state(self, principal: Principal, cube_id: str, draft: Draft) -> Memory:
-        """Write a statement; an equal one gets another source, and tags it lacked, instead of a twin."""
+    def state(
+        self, principal: Principal, cube_id: str, draft: Draft, *, derived_from: Sequence[str] = ()
+    ) -> Memory:
+        """Write a statement; an equal one gets another source, and tags it lacked, instead of a twin.
+
+        It is linked to what it is derived from in the same transaction.
+        """
         with self._catalog.read() as view:
             known = view.statement(view.enter(cube_id, principal, Right.WRITE), draft.digest)
         keys = None if known else keys_of([draft], self._embedder())[0]
@@ -37,13 +43,24 @@ class Intake:
             cube = tx.open(cube_id)
             known = tx.statement(cube, draft.digest)
             if known is not None:
-                return self._restate(tx, cube, known, draft)
+                self._restate(tx, cube, known, draft)
+                return self._derived(tx, cube, known, derived_from)
             if keys is not None and tx.is_embedded_by(keys.model):
                 seq = tx.add(cube, [(draft, keys)])[0]
-                return tx.hydrate(cube, [seq])[seq]
-        return self.state(principal, cube_id, draft)  # the store changed between the two looks
+                return self._derived(tx, cube, tx.hydrate(cube, [seq])[seq].id, derived_from)
+        return self.state(
+            principal, cube_id, draft, derived_from=derived_from
+        )  # changed between the two looks
 
-    def _restate(self, tx: Tx, cube: CubeHeader, memory_id: str, draft: Draft) -> Memory:
+    def _derived(self, tx: Tx, cube: CubeHeader, memory_id: str, derived_from: Sequence[str]) -> Memory:
+        """Link a memory to what it is derived from; return it."""
+        for source in derived_from:
+            if source == memory_id:
+                raise InvalidInput(f"{memory_id!r} says this already: nothing is derived from itself")
+            tx.link(cube, memory_id, Relation.DERIVED_FROM, source)
+        return tx.memory(cube, memory_id)
+
+    def _restate(self, tx: Tx, cube: CubeHeader, memory_id: str, draft: Draft) -> None:
         """Give a known statement another source, and whatever the header lacked."""
         draft = tx_share.allowed(tx, cube, draft)
         tx.add_source(cube, memory_id, draft)
@@ -51,7 +68,6 @@ class Intake:
         if changes:
             tx.revise(cube, memory_id, changes=changes, keys=None)
         tx_life.overlap(tx, cube, memory_id)
-        return tx.memory(cube, memory_id)
 
     def say(self, principal: Principal, cube_id: str, drafts: Sequence[Draft]) -> list[Memory]:
         """Write messages in one transaction; return one memory a draft, in order.
@@ -193,6 +209,7 @@ def _copied(memory: Memory, text: str | None) -> Draft:
         kind=header.kind,
         tags=header.tags,
         origin="copied",
+        made_by=COPY,
         speaker=header.speaker,
         role=header.role,
         event_at=header.event_at,

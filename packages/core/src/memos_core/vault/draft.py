@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from memos_core.memory import Visibility
+from memos_core.memory import STATEMENT, Visibility
 from memos_core.protocols import Vectors
 
 
@@ -25,6 +25,7 @@ class Draft:
     kind: str = "fact"
     tags: tuple[str, ...] = ()
     origin: str = "stated"
+    made_by: str = STATEMENT
     turn: bool = False
     speaker: str | None = None
     role: str | None = None

@@ -68,6 +68,7 @@ def _descriptive(row: Row[Any]) -> Descriptive:
         kind=row.kind,
         tags=tuple(row.tags),
         origin=row.origin,
+        made_by=row.made_by,
         speaker=row.speaker,
         role=row.role,
         session=row.session,

@@ -146,6 +146,7 @@ memories = Table(
     Column("kind", String, nullable=False),
     Column("tags", JSON, nullable=False),
     Column("origin", String, nullable=False),
+    Column("made_by", String, nullable=False, server_default="statement"),  # SQLite wants a default for it
     Column("speaker", String),
     Column("role", String),
     Column("session", String),
@@ -286,6 +287,15 @@ audit = Table(
     Column("detail", String),  # a word of ours: which step was taken, which right was given to whom
     Column("hash", String),  # of this line and the one before; the revision that added it filled it in
     Index(None, "cube_id", "change"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("by", String, nullable=False, index=True),
+    Column("at", UtcTime, nullable=False),
+    Column("facts", JSON, nullable=False),  # the receipt: counts and ids, and no word
 )
 
 outbox = Table(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
 
 from memos_core.cube import Access, CubeHeader, Principal, Right
+from memos_core.erasure import Erasure
 from memos_core.errors import Conflict, InvalidInput
 from memos_core.governance import cube_key
 from memos_core.lifecycle import check_writable
-from memos_core.memory import Erasure, Link, Relation, State
-from memos_core.vault import artifacts, chain, tx_share, values
+from memos_core.memory import Link, Relation, State
+from memos_core.vault import artifacts, chain, tx_erase, tx_share, values
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.keyring import Unkeyed
 from memos_core.vault.schema import (
@@ -24,15 +26,21 @@ from memos_core.vault.schema import (
     lexical,
     memories,
     outbox,
-    records,
     sources,
     store,
     tags,
     vectors,
     versions,
 )
-from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, STORE_ID, EmbedderRecord
+from memos_core.vault.settings import EMBEDDER, STORE_ID, EmbedderRecord
+from memos_core.vault.tx_erase import Tally
 from memos_core.vault.view import View
+
+_DIRECTED: Final = {
+    Relation.SUPERSEDES: "a circle of successors has no newest",
+    Relation.DERIVED_FROM: "nothing is derived from itself",
+}
+"""Relations that may not go in a circle, and why."""
 
 
 class Tx(View):
@@ -139,42 +147,16 @@ class Tx(View):
 
         What is archived or expired can be erased too. Raises IllegalTransition for a frozen memory.
         """
-        return self.erase_row(cube, self.any_row(cube, memory_id))
+        return tx_erase.erase_memory(self, cube, memory_id)
 
-    def erase_row(self, cube: CubeHeader, row: Row[Any]) -> Erasure:
-        """Delete a memory by its row, as `erase` does."""
-        memory_id = row.id
-        check_writable(memory_id, State(row.state), verb="forget")
-        erased = self.erase_words(row, reason="erased")
-        erased["memories"] = self.connection.execute(
-            delete(memories).where(memories.c.seq == row.seq)
-        ).rowcount
-        self._owe(cube, [(memory_id, row.seq, row.version)], verb="forget")
-        owed = self.connection.execute(
-            select(func.count()).select_from(outbox).where(outbox.c.memory_id == memory_id)
-        ).scalar_one()
-        return Erasure(memory_id=memory_id, cube=cube.id, at=self.now, erased=erased, owed=min(owed, 1))
+    def erase_row(self, cube: CubeHeader, row: Row[Any], tally: Tally | None = None) -> None:
+        """Delete a memory by its row, as `erase` does; what was erased is added to the tally."""
+        check_writable(row.id, State(row.state), verb="forget")
+        tx_erase.erase_rows(self, cube, [row], tally or Tally())
 
-    def erase_words(self, row: Row[Any], *, reason: str) -> dict[str, int]:
-        """Delete what was said and every trace of it but the memory's own row; count the rows by place.
-
-        What was made from it is marked as stale, and the record that it is found by goes as well.
-        """
-        erased = {"artifacts": artifacts.outdate(self.connection, [row.seq], reason=reason)}
-        if kept := self.connection.execute(delete(records).where(records.c.memory_seq == row.seq)).rowcount:
-            erased["records"] = kept
-        for name, table, condition in (
-            ("links", edges, (edges.c.source == row.id) | (edges.c.target == row.id)),
-            ("sources", sources, sources.c.memory_seq == row.seq),
-            ("tags", tags, tags.c.memory_seq == row.seq),
-            ("vectors", vectors, vectors.c.memory_seq == row.seq),
-            ("lexical", lexical, lexical.c.rowid == row.seq),
-            ("versions", versions, versions.c.memory_seq == row.seq),
-        ):
-            erased[name] = self.connection.execute(delete(table).where(condition)).rowcount
-        if not self.has_erased_words():
-            self.connection.execute(insert(store).values(key=ERASED_WORDS, value=""))
-        return erased
+    def erase_words(self, rows: Sequence[Row[Any]], *, reason: str) -> Counter[str]:
+        """Delete what memories say and every trace of it but their own rows; count the rows by place."""
+        return tx_erase.erase_words(self, rows, reason=reason)
 
     def link(self, cube: CubeHeader, source: str, relation: Relation, target: str) -> Link:
         """Write an edge between two memories of the cube; an edge that exists is returned as it is."""
@@ -183,9 +165,9 @@ class Tx(View):
         for known in self.links_of([start.id]).get(start.id, ()):
             if (known.relation, known.target) == (relation, end.id):
                 return known
-        if relation is Relation.SUPERSEDES and source in self.superseded_by(target):
+        if relation in _DIRECTED and source in self.reached(target, relation):
             raise InvalidInput(
-                f"{source!r} is superseded by {target!r}: a circle of successors has no newest"
+                f"{target!r} {relation} {source!r} already, if over others: {_DIRECTED[relation]}"
             )
         link = Link(source=start.id, relation=relation, target=end.id, created_at=self.now)
         self.connection.execute(

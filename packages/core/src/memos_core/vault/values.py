@@ -26,6 +26,7 @@ def of_memory(
         "kind": draft.kind,
         "tags": list(draft.tags),
         "origin": draft.origin,
+        "made_by": draft.made_by,
         "speaker": draft.speaker,
         "role": draft.role,
         "session": draft.session,

@@ -25,10 +25,9 @@ from memos_core.vault.schema import (
     memories,
     parts,
     sources,
-    store,
     versions,
 )
-from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, EmbedderRecord
+from memos_core.vault.settings import EMBEDDER, EmbedderRecord
 
 LAST_CHARACTER = "\U0010ffff"
 """What no name goes beyond: names that start so lie between `start` and `start + LAST_CHARACTER`."""
@@ -256,14 +255,14 @@ class View:
                 found[row.source].append(to_link(row))
         return found
 
-    def superseded_by(self, memory_id: str) -> set[str]:
-        """Return everything that a memory supersedes, and what that supersedes, and so on."""
+    def reached(self, memory_id: str, relation: Relation) -> set[str]:
+        """Return what a memory is linked to by this relation, and what that is linked to, and so on."""
         found: set[str] = set()
         frontier = [memory_id]
         while frontier:
             rows = self.connection.execute(
                 select(edges.c.target).where(
-                    edges.c.source == frontier.pop(), edges.c.relation == Relation.SUPERSEDES.value
+                    edges.c.source == frontier.pop(), edges.c.relation == relation.value
                 )
             )
             fresh = set(rows.scalars()) - found
@@ -311,10 +310,10 @@ class View:
         query = select(func.count()).select_from(memories).where(memories.c.state.not_in(schema.OUT_OF_SIGHT))
         return int(self.connection.execute(query).scalar_one())
 
-    def has_erased_words(self) -> bool:
-        """Return whether the full-text index still holds words of erased memories in its bytes."""
-        query = select(store.c.key).where(store.c.key == ERASED_WORDS)
-        return self.connection.execute(query).scalar() is not None
+    def setting(self, key: str) -> str | None:
+        """Return what is kept under this key about the store itself, None where nothing is."""
+        found: str | None = self.connection.execute(statements.SETTING, {"key": key}).scalar()
+        return found
 
     def is_embedded_by(self, identity: str) -> bool:
         """Return whether the store's vectors are of this embedder."""
