@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from memos_core.errors import NotFound as NotFound
     from memos_core.errors import QuotaExceeded as QuotaExceeded
     from memos_core.errors import SecretFound as SecretFound
+    from memos_core.errors import WrongPurpose as WrongPurpose
     from memos_core.kv import Segment as Segment
     from memos_core.kv import Verified as Verified
     from memos_core.lineage import Kin as Kin
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from memos_core.memory import Revision as Revision
     from memos_core.memory import Source as Source
     from memos_core.memory import State as State
+    from memos_core.memory import Trust as Trust
     from memos_core.memory import Visibility as Visibility
     from memos_core.memos import MemOS as MemOS
     from memos_core.query import Hit as Hit
@@ -125,6 +127,7 @@ _HOME = {
     "Verified": "kv",
     "QuotaExceeded": "errors",
     "SecretFound": "errors",
+    "WrongPurpose": "errors",
     "Kin": "lineage",
     "Lineage": "lineage",
     "Product": "lineage",
@@ -143,6 +146,7 @@ _HOME = {
     "Revision": "memory",
     "Source": "memory",
     "State": "memory",
+    "Trust": "memory",
     "Visibility": "memory",
     "MemOS": "memos",
     "Hit": "query",

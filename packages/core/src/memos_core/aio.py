@@ -164,9 +164,9 @@ class AsyncMemOS:
             )
         )
 
-    def as_principal(self, principal: Principal | str) -> AsyncMemOS:
-        """Return the same open store as somebody else sees it."""
-        return AsyncMemOS(self.blocking.as_principal(principal))
+    def as_principal(self, principal: Principal | str, *, purpose: str | None = None) -> AsyncMemOS:
+        """Return the same open store as somebody else sees it; see `MemOS.as_principal`."""
+        return AsyncMemOS(self.blocking.as_principal(principal, purpose=purpose))
 
     async def cube(
         self, name: str, *, owner: Principal | str | None = None, create: bool = True

@@ -35,13 +35,18 @@ class AuditLine:
     memory_seq: int | None = None
     version: int | None = None
     detail: str | None = None
+    purpose: str | None = None  # what the principal acted for, if it said so
     hash: str = ""
 
     def sealed_after(self, former: str) -> str:
-        """Return the SHA-256 of the former hash and of this line's fields, as a JSON array in ASCII."""
+        """Return the SHA-256 of the former hash and of this line's fields, as a JSON array in ASCII.
+
+        The purpose stands last, and only where there is one: lines without are sealed as they always were.
+        """
         at = None if self.at is None else self.at.isoformat(timespec="microseconds")
         fields = [former, self.seq, at, self.principal, self.cube, self.change, self.verb]
         fields += [self.memory, self.memory_seq, self.version, self.detail]
+        fields += [] if self.purpose is None else [self.purpose]
         return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode("ascii")).hexdigest()
 
 

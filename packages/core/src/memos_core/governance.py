@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from memos_core.cube import CubeHeader, Principal, Right
-from memos_core.errors import Forbidden, InvalidInput, NotFound
+from memos_core.errors import Forbidden, InvalidInput, NotFound, WrongPurpose
 
 _IMPLIED: Final = {
     Right.READ: frozenset({Right.READ}),
@@ -53,14 +53,24 @@ def check(
 ) -> frozenset[Right]:
     """Return what the principal holds; raise NotFound if it may see nothing, Forbidden if it may not do this.
 
-    `shows_something` tells that the cube has memories which everybody may read.
+    `shows_something` tells that the cube has memories which everybody may read. A cube that names
+    purposes is used for none but these, by whomever: WrongPurpose, for who may know of the cube.
     """
     held = rights(principal, cube, granted)
-    if not held and not shows_something:
+    if not held and (not shows_something or not serves(cube, principal)):
         raise NotFound("cube", cube.id)
+    if not serves(cube, principal):
+        raise WrongPurpose(
+            principal.name, cube=cube.name, purpose=principal.purpose, purposes=cube.limits.purposes
+        )
     if right not in held and not (right is Right.READ and shows_something):
         raise Forbidden(principal.name, verb=right, what=f"cube {cube.name!r}")
     return held
+
+
+def serves(cube: CubeHeader, principal: Principal) -> bool:
+    """Return whether the cube may be used for what the principal acts for."""
+    return not cube.limits.purposes or principal.purpose in cube.limits.purposes
 
 
 def check_grant(cube: CubeHeader, right: Right, *, to: str | None) -> None:

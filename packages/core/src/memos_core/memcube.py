@@ -22,6 +22,7 @@ from memos_core.memory import (
     Revision,
     Source,
     State,
+    Trust,
     Visibility,
     checked_choice,
     checked_id,
@@ -66,6 +67,7 @@ class MemCube(LifeCycle, Sharing):
         visibility: Visibility | str = Visibility.PRIVATE,
         sensitivity: int = 0,
         priority: int = 0,
+        trust: Trust | str = Trust.TRUSTED,
         made_by: str | None = None,
         derived_from: Iterable[str] = (),
     ) -> Memory:
@@ -74,7 +76,8 @@ class MemCube(LifeCycle, Sharing):
         A statement that the cube has already (equal text, kind and `at`) is not kept twice: it gets
         one more source, and the tags it lacked. `at` is when it happened; `ttl` is how long it may
         be known; `sensitivity` is 0 to 9, `priority` -9 to 9. `made_by` names the extractor or the
-        model, where one found the words; `derived_from` are the ids of what it was found in.
+        model, where one found the words; `derived_from` are the ids of what it was found in. `trust`
+        "untrusted" marks what comes from a page, a tool, a stranger; what is derived from it is too.
         """
         self._core.check_open()
         ttl = checked_ttl(ttl)
@@ -93,6 +96,7 @@ class MemCube(LifeCycle, Sharing):
             visibility=checked_choice(Visibility, visibility, what="visibility"),
             sensitivity=checked_within(sensitivity, 0, 9, what="sensitivity"),
             priority=checked_within(priority, -9, 9, what="priority"),
+            trust=checked_choice(Trust, trust, what="trust"),
         )
         found_in = checked_tags(derived_from, what="memory id")
         with self._core.indexer.writing():
@@ -104,15 +108,20 @@ class MemCube(LifeCycle, Sharing):
         *,
         session: str | None = None,
         visibility: Visibility | str = Visibility.PRIVATE,
+        trust: Trust | str = Trust.TRUSTED,
     ) -> Sequence[Memory]:
         """Keep messages verbatim, in one transaction; return one memory a message, in order.
 
         A message sent again (equal id; or equal speaker, text and time, in the same session) is the
-        same memory. One whose text changed under the same id becomes the next version.
+        same memory. One whose text changed under the same id becomes the next version. What is told
+        as "untrusted" stays so, however often it is told.
         """
         self._core.check_open()
         level = checked_choice(Visibility, visibility, what="visibility")
-        drafts = said(messages, session=session, visibility=level, redaction=self._core.redaction)
+        whence = checked_choice(Trust, trust, what="trust")
+        drafts = said(
+            messages, session=session, visibility=level, trust=whence, redaction=self._core.redaction
+        )
         if not drafts:
             return []
         with self._core.indexer.writing():
@@ -127,11 +136,13 @@ class MemCube(LifeCycle, Sharing):
         kind: str | None = None,
         tags: Iterable[str] | None = None,
         at: datetime | None = None,
+        trust: Trust | str = Trust.TRUSTED,
     ) -> Memory:
         """Write the next version of a memory; return it. Earlier versions stay in its history.
 
         `expected` is the version that you read: if somebody was faster, Conflict tells both.
-        `kind`, `tags` and `at` are kept unless given.
+        `kind`, `tags` and `at` are kept unless given. "untrusted" words make the memory so, with all
+        that is derived from it; trusted ones leave an untrusted memory as it is.
         """
         self._core.check_open()
         if expected is not None:
@@ -145,9 +156,16 @@ class MemCube(LifeCycle, Sharing):
         if at is not None:
             changes["event_at"] = checked_time(at, what="at")
         memory_id, text = checked_id(memory_id), clean(checked_text(text))
+        whence = checked_choice(Trust, trust, what="trust")
         with self._core.indexer.writing():
             return self._core.intake.revise(
-                self._principal, self._id, memory_id, text=text, expected=expected, changes=changes
+                self._principal,
+                self._id,
+                memory_id,
+                text=text,
+                expected=expected,
+                changes=changes,
+                trust=whence,
             )
 
     def forget(self, memory_id: str | None = None, *, where: Where | None = None) -> Erasure:

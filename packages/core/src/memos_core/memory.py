@@ -41,6 +41,18 @@ class Visibility(StrEnum):
     PUBLIC = "public"
 
 
+class Trust(StrEnum):
+    """Whether a memory's words come from somebody whose words count, or from anywhere: a page, a tool."""
+
+    UNTRUSTED = "untrusted"
+    TRUSTED = "trusted"
+
+    @property
+    def rank(self) -> int:
+        """0 for the least trust."""
+        return list(Trust).index(self)
+
+
 class Relation(StrEnum):
     """What one memory is to another. Read `a RELATION b`."""
 
@@ -77,6 +89,7 @@ class Governance:
     expires_at: datetime | None = None  # from then on it does not exist for any reader
     sensitivity: int = 0  # 0 (anyone's business) to 9 (nobody's)
     priority: int = 0  # -9 to 9
+    trust: Trust = Trust.TRUSTED  # never above that of what it is derived from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +147,11 @@ class Memory:
     @property
     def session(self) -> str | None:
         return self.header.descriptive.session
+
+    @property
+    def trust(self) -> Trust:
+        """Whether its words may be taken at their word; what is untrusted is shown as such in prompts."""
+        return self.header.governance.trust
 
     @property
     def at(self) -> datetime:

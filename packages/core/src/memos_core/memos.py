@@ -87,10 +87,14 @@ class MemOS:
         )
         return cls(core, who)
 
-    def as_principal(self, principal: Principal | str) -> MemOS:
-        """Return the same open store as somebody else sees it. It is the application that vouches for who."""
+    def as_principal(self, principal: Principal | str, *, purpose: str | None = None) -> MemOS:
+        """Return the same open store as somebody else sees it, who acts for this purpose.
+
+        It is the application that vouches for who, and for what.
+        """
         self._core.check_open()
-        return MemOS(self._core, _principal(principal))
+        who = _principal(principal)
+        return MemOS(self._core, who if purpose is None else Principal(who.name, purpose=purpose))
 
     # --- cubes -------------------------------------------------------------------------------
 

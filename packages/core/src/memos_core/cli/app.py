@@ -12,7 +12,8 @@ from typer.core import TyperGroup
 from memos_core.cli import auditing, caring, erasing, living, reading, sharing, story, tracing, writing
 from memos_core.cli.kv import kv
 from memos_core.cli.out import emit, warn
-from memos_core.errors import Locked, MemOSError, NotFound
+from memos_core.cli.place import PURPOSE
+from memos_core.errors import Locked, MemOSError, NotFound, WrongPurpose
 
 INTERRUPTED = 130
 _WHERE_TO_LOOK = {
@@ -65,6 +66,8 @@ def _with_remedy(error: MemOSError) -> str:
     """Return the message; the library knows no commands, so some remedies are added here."""
     if isinstance(error, NotFound) and error.what in _WHERE_TO_LOOK:
         return f"{error}: {_WHERE_TO_LOOK[error.what]}"
+    if isinstance(error, WrongPurpose):
+        return f"{error}, or `memos --purpose WORD ...`"
     return str(error)
 
 
@@ -93,11 +96,18 @@ app = typer.Typer(
 
 @app.callback()
 def memos(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback reads it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    purpose: Annotated[
+        str | None,
+        typer.Option(
+            "--purpose", envvar="MEMOS_PURPOSE", metavar="WORD", help="What for; noted in the audit."
+        ),
+    ] = None,
 ) -> None:
     """Memory for agents, in a folder: remember, recall, revise, forget. Offline, no key."""
+    PURPOSE.set(purpose or "")
 
 
 _COMMANDS: dict[str, list[Callable[..., None]]] = {

@@ -39,6 +39,7 @@ def forget(
     session: options.Sessions = None,
     since: options.Since = None,
     until: options.Until = None,
+    trust: options.Trust = None,
     receipt: Save = None,
     yes: Yes = False,
     cube: options.Cube = None,
@@ -47,7 +48,7 @@ def forget(
     as_json: options.AsJson = False,
 ) -> None:
     """Erase a memory, or all of a cube that match a filter, and print the receipt."""
-    where = options.where(kind, tag, speaker, session, since, until)
+    where = options.where(kind, tag, speaker, session, since, until, trust)
     if (id is None) == where.is_empty:
         raise InvalidInput("name one memory, or say which with --kind, --tag, --speaker, --session or times")
     with opened(store, principal=principal) as memos:

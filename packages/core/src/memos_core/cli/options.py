@@ -62,6 +62,9 @@ Speakers = Annotated[
 Sessions = Annotated[
     list[str] | None, typer.Option("--session", metavar="NAME", help="Said in; may be repeated.")
 ]
+Trust = Annotated[
+    str | None, typer.Option("--trust", metavar="WORD", help="trusted or untrusted: from a page, a tool.")
+]
 
 _UNITS = {
     "s": timedelta(seconds=1),
@@ -102,6 +105,7 @@ def where(
     sessions: list[str] | None,
     since: str | None,
     until: str | None,
+    trust: str | None = None,
 ) -> Where:
     """Return the filter that was typed."""
     from memos_core.query import Where  # noqa: PLC0415 - with the library, when a command runs
@@ -113,4 +117,5 @@ def where(
         sessions=tuple(sessions or ()),
         since=moment(since, option="--since"),
         until=moment(until, option="--until"),
+        trust=trust,
     )

@@ -47,13 +47,14 @@ def recall(
     session: options.Sessions = None,
     since: options.Since = None,
     until: options.Until = None,
+    trust: options.Trust = None,
     cube: options.Cube = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
     as_json: options.AsJson = False,
 ) -> None:
     """Find what answers a question, with the reasons. Finding nothing is an answer, too."""
-    where = options.where(kind, tag, speaker, session, since, until)
+    where = options.where(kind, tag, speaker, session, since, until, trust)
     with opened(store, principal=principal) as memos:
         cubes = cubes_to_read(memos, cube)
         if budget is not None and len(cubes) > 1:
@@ -156,6 +157,7 @@ def list_(
     session: options.Sessions = None,
     since: options.Since = None,
     until: options.Until = None,
+    trust: options.Trust = None,
     state: Annotated[
         str | None,
         typer.Option("--state", metavar="WORD", help="Those in one state only; archived, expired, frozen, …"),
@@ -170,7 +172,7 @@ def list_(
     as_json: options.AsJson = False,
 ) -> None:
     """List what is remembered, in the order in which it was first written."""
-    where = options.where(kind, tag, speaker, session, since, until)
+    where = options.where(kind, tag, speaker, session, since, until, trust)
     reach = offset + limit + 1 if limit else None
     with opened(store, principal=principal) as memos:
         cubes = cubes_to_read(memos, cube)

@@ -90,6 +90,8 @@ def _named(memory: Memory) -> Text:
     said = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1].rstrip()}…"
     label = Text.assemble((short(memory.id), "dim"), f"  {said}", no_wrap=True, overflow="ellipsis")
     label.append(f"  {one_line(memory.header.descriptive.made_by)}", style="cyan")
+    if memory.trust == "untrusted":
+        label.append(", untrusted", style="red")
     if memory.state in ("archived", "frozen"):
         label.append(f", {memory.state}", style="dim")
     return label

@@ -202,11 +202,12 @@ def memory_facts(memory: Memory, cube: str) -> Table:
         {
             "id": memory.id,
             "cube": f"{cube} (owner {whose.owner})",
-            "version": f"{memory.version}, {memory.state}, {what.origin}",
+            "version": f"{memory.version}, {memory.state}, {what.origin}, {what.made_by}",
             "kind": what.kind,
             "tags": ", ".join(what.tags),
             "speaker": (what.speaker or "") + (f" ({what.role})" if what.role else ""),
             "session": said_in,
+            "trust": "" if memory.trust == "trusted" else str(memory.trust),
             "happened": minute(what.event_at) if what.event_at else "",
             "written": minute(what.created_at),
             "updated": minute(what.updated_at) if what.updated_at != what.created_at else "",

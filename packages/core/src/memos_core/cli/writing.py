@@ -27,6 +27,14 @@ def remember(
     kind: options.Kind = None,
     tag: options.Tags = None,
     at: options.At = None,
+    trust: options.Trust = None,
+    made_by: Annotated[
+        str | None, typer.Option("--made-by", metavar="NAME", help="The extractor or model that found it.")
+    ] = None,
+    derived_from: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="ID", help="A memory that it was found in; may be repeated."),
+    ] = None,
     ttl: Annotated[
         str | None, typer.Option("--ttl", metavar="TIME", help="Known for so long: 90m, 12h, 30d, 4w.")
     ] = None,
@@ -44,7 +52,16 @@ def remember(
         target = memos.cube(cube or DEFAULT_CUBE)
         before = target.count()
         with spinner("remembering", hidden=as_json):
-            memory = target.remember(said, kind=kind or "fact", tags=tag or (), at=when, ttl=known_for)
+            memory = target.remember(
+                said,
+                kind=kind or "fact",
+                tags=tag or (),
+                at=when,
+                ttl=known_for,
+                trust=trust or "trusted",
+                made_by=made_by,
+                derived_from=[target.find(each) for each in derived_from or ()],
+            )
         new = target.count() > before
     if as_json:
         emit({**memory_json(memory, target.name), "new": new})
@@ -62,6 +79,7 @@ def ingest(
         str | None,
         typer.Option("--session", metavar="NAME", help="For messages without one; else the file's name."),
     ] = None,
+    trust: options.Trust = None,
     cube: options.Cube = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
@@ -80,7 +98,7 @@ def ingest(
         tally = Tally(cubes={}, turns=0, new=0, seconds=0.0)
     else:
         with opened(store, principal=principal, make=True, embedder=embedder, redact=redact) as memos:
-            tally = _written(memos, work, hidden=as_json)
+            tally = _written(memos, work, trust=trust or "trusted", hidden=as_json)
     if as_json:
         emit(tally)
     else:
@@ -97,7 +115,7 @@ class Tally:
     seconds: float
 
 
-def _written(memos: MemOS, work: Sequence[Batch], *, hidden: bool) -> Tally:
+def _written(memos: MemOS, work: Sequence[Batch], *, trust: str, hidden: bool) -> Tally:
     """Write the batches in order, one transaction each."""
     turns = turns_by_cube(work)
     cubes = {name: memos.cube(name) for name in turns}
@@ -105,7 +123,7 @@ def _written(memos: MemOS, work: Sequence[Batch], *, hidden: bool) -> Tally:
     begin, done, of = time.perf_counter(), 0, turns.total()
     with bar("keeping turns", total=of, hidden=hidden) as progress:
         for batch in work:
-            cubes[batch.cube].ingest(batch.messages, session=batch.session)
+            cubes[batch.cube].ingest(batch.messages, session=batch.session, trust=trust)
             done += len(batch.messages)
             progress(done, of)
     took = time.perf_counter() - begin

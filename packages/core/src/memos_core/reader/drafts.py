@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from memos_core.errors import InvalidInput
-from memos_core.memory import VERBATIM, Message, Visibility, checked_name
+from memos_core.memory import VERBATIM, Message, Trust, Visibility, checked_name
 from memos_core.redaction import OFF, Redaction
 from memos_core.tiers.text.speech import ROLES
 from memos_core.vault.draft import Draft
@@ -19,6 +19,7 @@ def said(
     *,
     session: str | None,
     visibility: Visibility = Visibility.PRIVATE,
+    trust: Trust = Trust.TRUSTED,
     redaction: Redaction = OFF,
 ) -> list[Draft]:
     """Return one draft per message, in order.
@@ -30,10 +31,11 @@ def said(
         raise InvalidInput(f"ingest takes several messages, not {type(messages).__name__}: write [message]")
     if session is not None:
         checked_name(session, what="session")
-    return [_said(message, session, visibility, redaction) for message in messages]
+    drafts = [_said(message, session, redaction) for message in messages]
+    return [replace(draft, visibility=visibility, trust=trust) for draft in drafts]
 
 
-def _said(message: object, session: str | None, visibility: Visibility, redaction: Redaction) -> Draft:
+def _said(message: object, session: str | None, redaction: Redaction) -> Draft:
     if not isinstance(message, Message):
         raise InvalidInput(f"ingest takes Message(speaker, text) values, not {type(message).__name__}")
     message = replace(message, text=redaction.text(message.text), speaker=redaction.name(message.speaker))
@@ -54,7 +56,6 @@ def _said(message: object, session: str | None, visibility: Visibility, redactio
         session=session,
         message_id=message.id,
         event_at=message.at,
-        visibility=visibility,
     )
 
 

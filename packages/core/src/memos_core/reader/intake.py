@@ -10,11 +10,11 @@ from typing import Any
 
 from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.errors import InvalidInput
-from memos_core.memory import COPY, Memory, Relation
+from memos_core.memory import COPY, Memory, Relation, Trust
 from memos_core.protocols import Embedder
 from memos_core.reader.drafts import statement_digest
 from memos_core.reader.keys import keys_of
-from memos_core.vault import tx_life, tx_share
+from memos_core.vault import tx_life, tx_share, tx_trust
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.tx import Tx
@@ -34,14 +34,18 @@ class Intake:
     ) -> Memory:
         """Write a statement; an equal one gets another source, and tags it lacked, instead of a twin.
 
+        Two that are not trusted alike are two memories: neither gains or loses by what the other says.
         It is linked to what it is derived from in the same transaction.
         """
         with self._catalog.read() as view:
-            known = view.statement(view.enter(cube_id, principal, Right.WRITE), draft.digest)
+            cube = view.enter(cube_id, principal, Right.WRITE)
+            trust = tx_trust.bounded(view, cube, draft, derived_from).trust
+            known = view.statement(cube, draft.digest, trust)
         keys = None if known else keys_of([draft], self._embedder())[0]
         with self._catalog.write(principal) as tx:
             cube = tx.open(cube_id)
-            known = tx.statement(cube, draft.digest)
+            draft = tx_trust.bounded(tx, cube, draft, derived_from)
+            known = tx.statement(cube, draft.digest, draft.trust)
             if known is not None:
                 self._restate(tx, cube, known, draft)
                 return self._derived(tx, cube, known, derived_from)
@@ -80,7 +84,7 @@ class Intake:
             cube = view.enter(cube_id, principal, Right.WRITE)
             known = view.messages(cube, digests)
             lacking = news(drafts, known)
-            if not lacking:
+            if not lacking and not doubts(drafts, known):
                 found = view.hydrate(cube, {each.seq for each in known.values()})
                 return [found[known[digest].seq] for digest in digests]
         embedder = self._embedder()
@@ -92,6 +96,7 @@ class Intake:
             told = news(drafts, known)
             if tx.is_embedded_by(embedder.identity) and all((d.digest, d.text) in keys for d in told):
                 seqs = self._write(tx, cube, told, keys, known)
+                tx_trust.distrust(tx, cube, doubts(drafts, known))
                 found = tx.hydrate(cube, set(seqs.values()))
                 return [found[seqs[digest]] for digest in digests]
         return self.say(principal, cube_id, drafts)  # the store changed between the two looks
@@ -128,8 +133,9 @@ class Intake:
         text: str,
         expected: int | None,
         changes: dict[str, Any],
+        trust: Trust = Trust.TRUSTED,
     ) -> Memory:
-        """Write the next version of a memory, with its new keys."""
+        """Write the next version of a memory, with its new keys; it is trusted no further than before."""
         with self._catalog.read() as view:
             memory = view.memory(view.enter(cube_id, principal, Right.WRITE), memory_id)
         draft = _redraft(memory, text, changes)
@@ -139,9 +145,11 @@ class Intake:
             if tx.is_embedded_by(keys.model):
                 changed = {**changes, "text": text, "digest": draft.digest}
                 seq = tx.revise(cube, memory_id, changes=changed, keys=keys, expected=expected)
+                if trust is Trust.UNTRUSTED:
+                    tx_trust.distrust(tx, cube, [memory_id])
                 return tx.hydrate(cube, [seq])[seq]
         return self.revise(  # the store changed between the two looks
-            principal, cube_id, memory_id, text=text, expected=expected, changes=changes
+            principal, cube_id, memory_id, text=text, expected=expected, changes=changes, trust=trust
         )
 
     def copy(self, principal: Principal, cube_id: str, memory_id: str, *, text: str | None) -> Memory:
@@ -154,7 +162,9 @@ class Intake:
             cube = tx.open(cube_id)
             same = tx.memory(cube, memory_id).version == memory.version
             if same and tx.is_embedded_by(keys.model):
-                if tx.statement(cube, draft.digest) is not None:  # its twin is there: it has to differ
+                if (
+                    tx.statement(cube, draft.digest, draft.trust) is not None
+                ):  # its twin is there: it has to differ
                     draft = replace(draft, digest=uuid.uuid4().hex)
                 seq = tx_life.copy(tx, cube, memory_id, draft, keys)
                 return tx.hydrate(cube, [seq])[seq]
@@ -170,6 +180,14 @@ def news(drafts: Sequence[Draft], known: Mapping[str, Known]) -> list[Draft]:
             found.append(draft)
             told[draft.digest] = draft.text
     return found
+
+
+def doubts(drafts: Sequence[Draft], known: Mapping[str, Known]) -> list[str]:
+    """Return the ids of known, trusted memories that are told again as untrusted."""
+    doubtful = {draft.digest for draft in drafts if draft.trust is Trust.UNTRUSTED}
+    return [
+        each.memory_id for digest, each in known.items() if digest in doubtful and each.trust == Trust.TRUSTED
+    ]
 
 
 def _restated(memory: Memory, draft: Draft) -> dict[str, Any]:
@@ -217,4 +235,5 @@ def _copied(memory: Memory, text: str | None) -> Draft:
         visibility=rules.visibility,
         sensitivity=rules.sensitivity,
         priority=rules.priority,
+        trust=rules.trust,
     )

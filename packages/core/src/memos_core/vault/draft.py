@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from memos_core.memory import STATEMENT, Visibility
+from memos_core.memory import STATEMENT, Trust, Visibility
 from memos_core.protocols import Vectors
 
 
@@ -36,6 +36,7 @@ class Draft:
     visibility: Visibility = Visibility.PRIVATE
     sensitivity: int = 0
     priority: int = 0
+    trust: Trust = Trust.TRUSTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,6 +102,7 @@ cubes = Table(
     Column("ttl", BigInteger),  # microseconds that each memory may be known; NULL is no limit, as below
     Column("max_memories", BigInteger),
     Column("max_bytes", BigInteger),
+    Column("purposes", JSON),  # a list; NULL is every purpose, and none
     UniqueConstraint("owner", "name"),
 )
 
@@ -159,6 +160,7 @@ memories = Table(
     Column("expires_at", UtcTime),
     Column("sensitivity", Integer, nullable=False),
     Column("priority", Integer, nullable=False),
+    Column("trust", String, nullable=False, server_default="trusted"),
     Column("hits", Integer, nullable=False),
     Column("last_used", UtcTime),
     Column("usefulness", Float, nullable=False),
@@ -285,6 +287,7 @@ audit = Table(
     Column("memory_seq", BigInteger),
     Column("version", Integer),
     Column("detail", String),  # a word of ours: which step was taken, which right was given to whom
+    Column("purpose", String),  # what the principal said it acted for
     Column("hash", String),  # of this line and the one before; the revision that added it filled it in
     Index(None, "cube_id", "change"),
 )

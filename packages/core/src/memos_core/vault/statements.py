@@ -82,6 +82,8 @@ def matching(where: Where) -> list[ColumnElement[bool]]:
         found.append(at < where.until)
     if where.max_sensitivity is not None:
         found.append(memories.c.sensitivity <= where.max_sensitivity)
+    if where.trust is not None:
+        found.append(memories.c.trust == str(where.trust))
     if where.min_priority is not None:
         found.append(memories.c.priority >= where.min_priority)
     return found
@@ -169,10 +171,11 @@ ANY_BY_ID = select(memories).where(
 STATED = (
     select(memories.c.id)
     .where(memories.c.cube_id == bindparam("cube"), memories.c.digest == bindparam("digest"), SEEN)
+    .where(memories.c.trust == bindparam("trust"))
     .limit(1)
 )
 SAID = (
-    select(sources.c.digest, memories.c.seq, memories.c.id, sources.c.text)
+    select(sources.c.digest, memories.c.seq, memories.c.id, sources.c.text, memories.c.trust)
     .join(memories, memories.c.seq == sources.c.memory_seq)
     .where(sources.c.cube_id == bindparam("cube"), SEEN)
     .where(sources.c.digest.in_(bindparam("digests", expanding=True)))

@@ -17,7 +17,7 @@ from memos_core.errors import Conflict, InvalidInput
 from memos_core.governance import cube_key
 from memos_core.lifecycle import check_writable
 from memos_core.memory import Link, Relation, State
-from memos_core.vault import artifacts, chain, tx_erase, tx_share, values
+from memos_core.vault import artifacts, chain, tx_erase, tx_share, tx_trust, values
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.keyring import Unkeyed
 from memos_core.vault.schema import (
@@ -176,6 +176,8 @@ class Tx(View):
             )
         )
         self._note(cube, "link", memory_id=start.id, seq=start.seq, version=start.version)
+        if relation is Relation.DERIVED_FROM:
+            tx_trust.bound(self, cube, start, end)
         return link
 
     def store_id(self) -> str:

@@ -39,6 +39,7 @@ def of_memory(
         "expires_at": draft.expires_at,
         "sensitivity": draft.sensitivity,
         "priority": draft.priority,
+        "trust": draft.trust.value,
         "hits": 0,
         "last_used": None,
         "usefulness": 0.0,
@@ -101,4 +102,5 @@ def of_audit(
         "memory_seq": seq,
         "version": version,
         "detail": detail,
+        "purpose": by.purpose or None,
     }

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, 
 from memos_core import governance
 from memos_core.cube import Access, CubeHeader, Principal, Right
 from memos_core.errors import InvalidInput, NotFound
-from memos_core.memory import Link, Memory, Relation, Revision, Source, State
+from memos_core.memory import Link, Memory, Relation, Revision, Source, State, Trust
 from memos_core.query import Where
 from memos_core.vault import schema, statements
 from memos_core.vault.rows import to_cube, to_link, to_memory, to_revision, to_source
@@ -39,6 +39,7 @@ class Known(NamedTuple):
     seq: int
     memory_id: str
     text: str
+    trust: str
 
 
 class View:
@@ -102,7 +103,8 @@ class View:
         if holding is not None:
             query = query.where(holding)
         rows = self.connection.execute(query.order_by(cubes.c.created_at, cubes.c.id))
-        return [to_cube(row) for row in rows]
+        found = [to_cube(row) for row in rows]
+        return [cube for cube in found if governance.serves(cube, principal)]
 
     # --- memories ----------------------------------------------------------------------------
 
@@ -278,9 +280,9 @@ class View:
             found += [(newer, older) for newer, older in rows]
         return found
 
-    def statement(self, cube: CubeHeader, digest: str) -> str | None:
-        """Return the id of the memory in sight that states this already."""
-        wanted = {**self._eyes(cube), "cube": cube.id, "digest": digest}
+    def statement(self, cube: CubeHeader, digest: str, trust: Trust) -> str | None:
+        """Return the id of the memory in sight that states this already, and is trusted as much."""
+        wanted = {**self._eyes(cube), "cube": cube.id, "digest": digest, "trust": trust.value}
         found: str | None = self.connection.execute(statements.STATED, wanted).scalar()
         return found
 

@@ -1,4 +1,4 @@
-"""What made each memory, and receipts of erasures."""
+"""What made each memory, how far it is trusted; purposes of cubes and calls; receipts of erasures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ down_revision = "0004"
 def upgrade() -> None:
     """Add what is known of where a memory comes from; old rows are filled in from what they tell."""
     _made_by()
+    trust = sa.Column("trust", sa.String(), nullable=False, server_default="trusted")
+    op.add_column("memories", trust)
+    op.add_column("cubes", sa.Column("purposes", sa.JSON(), nullable=True))
+    op.add_column("audit", sa.Column("purpose", sa.String(), nullable=True))
     _erasures()
 
 
