@@ -9,7 +9,10 @@ memory stay, history keeps one version, forgetting leaves no trace in the audit,
 batch is dropped. In its life: what is archived is seen, or owes the index nothing, or comes back
 without its words; what is frozen is written; an expired memory keeps its sources. In who sees what:
 everybody is an admin, what is private is shown to readers, revoking leaves the right, edges to what
-is hidden are shown, granting leaves no trace in the audit.
+is hidden are shown, granting leaves no trace in the audit. In whose words count: revising makes
+trusted, doubt does not go down the line, a link to what is doubted binds nothing. In what a call is
+for: a recall does not ask. In erasing many: words stay after a filter, a filter forgets what is
+frozen, or passes over what is archived, an erased cube can still be entered.
 """
 
 from __future__ import annotations
@@ -22,15 +25,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, false, insert, select, update
 
 from memos_core import governance
-from memos_core.cube import Access, Right
+from memos_core.cube import Access, Principal, Right
 from memos_core.lifecycle import Trigger
 from memos_core.operator import propose, recall
 from memos_core.operator.residents import Residents
 from memos_core.reader import intake
-from memos_core.vault import chain, outbox, schema, tx_life, tx_share
+from memos_core.vault import chain, outbox, schema, statements, tx_erase, tx_life, tx_share, tx_trust
 from memos_core.vault.outbox import Debt
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
@@ -270,6 +273,57 @@ def granting_is_not_audited(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def revising_makes_trusted(patch: pytest.MonkeyPatch) -> None:
+    revise = Tx.revise
+
+    def gullible(tx: Tx, *given: Any, changes: Any, **named: Any) -> int:
+        return revise(tx, *given, changes={**changes, "trust": "trusted"}, **named)
+
+    patch.setattr(Tx, "revise", gullible)
+
+
+def doubt_does_not_go_down_the_line(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_trust, "_derived_from", lambda view, ids: set(ids))
+
+
+def a_doubtful_origin_binds_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_trust, "bound", lambda *given: None)
+
+
+def a_recall_does_not_ask_what_for(patch: pytest.MonkeyPatch) -> None:
+    answer = recall.Recaller._answer
+
+    def blind(self: Any, principal: Any, *given: Any) -> Any:
+        return answer(self, Principal(principal.name, purpose="support"), *given)
+
+    patch.setattr(recall.Recaller, "_answer", blind)
+
+
+def words_stay_after_a_filter(patch: pytest.MonkeyPatch) -> None:
+    erase_where = tx_erase.erase_where
+
+    def sloppy(*given: Any) -> Any:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(tx_erase, "_BY_SEQ", [each for each in tx_erase._BY_SEQ if each[0] != "lexical"])
+            return erase_where(*given)
+
+    patch.setattr(tx_erase, "erase_where", sloppy)
+
+
+def a_filter_forgets_what_is_frozen(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_erase, "check_writable", lambda *given, **named: None)
+
+
+def a_filter_passes_over_the_archived(patch: pytest.MonkeyPatch) -> None:
+    matching = statements.matching
+    seen = schema.memories.c.state != "archived"
+    patch.setattr(tx_erase.statements, "matching", lambda where: [*matching(where), seen])
+
+
+def an_erased_cube_can_be_entered(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_erase, "update", lambda table: update(table).where(false()))
+
+
 @pytest.mark.parametrize(
     "plant",
     [
@@ -299,6 +353,14 @@ def granting_is_not_audited(patch: pytest.MonkeyPatch) -> None:
         revoking_leaves_the_right,
         edges_to_the_hidden_are_shown,
         granting_is_not_audited,
+        revising_makes_trusted,
+        doubt_does_not_go_down_the_line,
+        a_doubtful_origin_binds_nothing,
+        a_recall_does_not_ask_what_for,
+        words_stay_after_a_filter,
+        a_filter_forgets_what_is_frozen,
+        a_filter_passes_over_the_archived,
+        an_erased_cube_can_be_entered,
     ],
     ids=lambda plant: plant.__name__,
 )
