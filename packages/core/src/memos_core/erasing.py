@@ -17,6 +17,7 @@ from memos_core.residue import Form, Needles, forms, pieces
 from memos_core.vault import traces
 from memos_core.vault.schema import erasures
 from memos_core.vault.tx import Tx
+from memos_core.vault.view import View
 
 _CHUNK = 8 << 20  # bytes read at once
 _MOST_RESIDUES = 100  # told of one check: whoever finds so many need not see the others
@@ -57,8 +58,7 @@ def verified(
     owed, reason = _settled(core, known)
     with core.catalog.read() as view:
         left = [Residue(place=table, form="row") for table in traces.tables_with(view, known.memories)]
-        living = list(traces.living_texts(view)) if texts else []
-    wanted, shared, short = _wanted(texts, living)
+        wanted, shared, short = _wanted(texts, view) if texts else ([], 0, 0)
     files = _files(core.folder)
     residues = [*left, *_residues(core.folder, files, _of_ids(known), wanted)]
     return ErasureCheck(
@@ -92,26 +92,20 @@ def _settled(core: Core, receipt: Erasure) -> tuple[int, str]:
 # --- what is looked for ------------------------------------------------------------------------
 
 
-def _wanted(texts: Sequence[str], living: Sequence[str]) -> tuple[list[Form], int, int]:
+def _wanted(texts: Sequence[str], view: View) -> tuple[list[Form], int, int]:
     """Return the forms to look for, how many pieces the living say as well, and how many are too short."""
-    cut = pieces(texts)
-    made = {number: forms(number, piece) for number, piece in enumerate(cut)}
-    short = sum(not each for each in made.values())
+    made = {number: forms(number, piece) for number, piece in enumerate(pieces(texts))}
     every = [form for each in made.values() for form in each]
-    alive = _alive(every, living)
-    return [form for form in every if form.piece not in alive], len(alive), short
+    said = _alive([form for form in every if form.name == "utf-8"], traces.living_texts(view))
+    analysed = _alive([form for form in every if form.name == "terms"], traces.living_terms(view))
+    alive = {form.piece for form in said}
+    wanted = [form for form in every if form.piece not in alive and form not in analysed]
+    return wanted, len(alive), sum(not each for each in made.values())
 
 
-def _alive(wanted: Sequence[Form], living: Sequence[str]) -> set[int]:
-    """Return the numbers of the pieces that stand in what living memories say."""
-    if not wanted:
-        return set()
-    needles = Needles(wanted)
-    found: set[int] = set()
-    for text in living:
-        for form in forms(0, text):
-            found |= {match.form.piece for match in needles.find(form.data)}
-    return found
+def _alive(wanted: Sequence[Form], living: Iterable[str]) -> set[Form]:
+    """Return those of the forms that stand in what living memories say."""
+    return {match.form for match in Needles(wanted).find("\0".join(living).encode())}
 
 
 def _of_ids(receipt: Erasure) -> list[Form]:
@@ -145,8 +139,8 @@ def _residues(
 
 def _found_in(path: Path, needles: Needles) -> Iterator[tuple[Form, int]]:
     """Look through the bytes of a file, and through the strings of one whose bytes are compressed."""
-    for text in strings_in(path):
-        yield from ((match.form, -1) for match in needles.find(text.encode()))
+    inside = "\0".join(strings_in(path)).encode()
+    yield from ((match.form, -1) for match in needles.find(inside))
     with path.open("rb") as file:
         begin, rest = 0, b""
         while read := file.read(_CHUNK):

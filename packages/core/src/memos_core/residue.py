@@ -76,6 +76,8 @@ def _words(text: str) -> list[tuple[int, int]]:
 
 def forms(piece: int, text: str) -> list[Form]:
     """Return the ways in which a piece may stand in a file; those that are too short are left out."""
+    if len(text.encode()) < SHORTEST:
+        return []
     escaped = json.dumps(text)[1:-1]
     ways = {
         "utf-8": text.encode(),

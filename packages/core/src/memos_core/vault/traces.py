@@ -44,6 +44,11 @@ def living_texts(view: View) -> Iterator[str]:
         yield from view.connection.execute(select(column).distinct()).scalars()
 
 
+def living_terms(view: View) -> Iterator[str]:
+    """Yield the analysed words of every memory."""
+    yield from view.connection.execute(select(schema.lexical.c.terms)).scalars()
+
+
 def owed(view: View, ids: Collection[str]) -> int:
     """Return how many of these memories the vector index has not been told about."""
     total = 0
