@@ -2,6 +2,7 @@
 
 `python -m benchmarks.governance` writes `benchmarks/results/governance.json`. Vectors are cheap ones
 of the usual size (384), so that a recall is shorter, and the share of the check larger, than with a model.
+Times of the check and of recalls are first deciles over the rounds.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks.latency.machine import machine
 from benchmarks.latency.timing import Subject, interleaved, without_collector
 from memos_core import MemCube, MemOS, Message, Principal, Right, Where
 from memos_core.testing import HashEmbedder
+from memos_core.vault.view import View
 
 RESULT = Path(__file__).parent / "results" / "governance.json"
 DIMENSIONS = 384
@@ -85,15 +87,16 @@ def policy_costs(memos: MemOS, cube: MemCube, *, rounds: int) -> list[dict[str, 
         "admin by a grant": Principal("bob", purpose="support"),
         "admin by one of 50 groups": Principal("carol", purpose="support"),
     }
-    subjects = {f"enter: {name}": Subject(_entering(memos, cube, each)) for name, each in who.items()}
-    subjects |= {f"recall: {name}": Subject(_recalling(memos, cube, each)) for name, each in who.items()}
-    taken = interleaved(subjects, rounds=rounds)
+    with memos._core.catalog.read() as view:  # a recall has a snapshot open as well
+        subjects = {f"enter: {name}": Subject(_entering(view, cube, each)) for name, each in who.items()}
+        subjects |= {f"recall: {name}": Subject(_recalling(memos, cube, each)) for name, each in who.items()}
+        taken = interleaved(subjects, rounds=rounds)
     cube_again = memos.as_principal("ana", purpose="support").cube("notes")
     cube_again.limit()
     rows = []
     for name in who:
-        enter = statistics.median(taken[f"enter: {name}"]) / ENTERED_A_ROUND
-        recall = statistics.median(taken[f"recall: {name}"])
+        enter = _quiet(taken[f"enter: {name}"])
+        recall = _quiet(taken[f"recall: {name}"])
         rows.append(
             {
                 "who": name,
@@ -105,18 +108,14 @@ def policy_costs(memos: MemOS, cube: MemCube, *, rounds: int) -> list[dict[str, 
     return rows
 
 
-ENTERED_A_ROUND = 20  # one is too short to time
+def _quiet(taken: list[float]) -> float:
+    """Return the first decile: on a machine that others use as well, it is nearest to what the work takes."""
+    return statistics.quantiles(taken, n=10)[0]
 
 
-def _entering(memos: MemOS, cube: MemCube, who: Principal) -> Callable[[int], object]:
-    """Return what looks up cube, rights and purpose, in an open snapshot as a recall has it."""
-
-    def enter(_round: int) -> None:
-        with memos._core.catalog.read() as view:
-            for _ in range(ENTERED_A_ROUND):
-                view.enter(cube.id, who, Right.READ)
-
-    return enter
+def _entering(view: View, cube: MemCube, who: Principal) -> Callable[[int], object]:
+    """Return what looks up cube, rights and purpose."""
+    return lambda _round: view.enter(cube.id, who, Right.READ)
 
 
 def _recalling(memos: MemOS, cube: MemCube, who: Principal) -> Callable[[int], object]:

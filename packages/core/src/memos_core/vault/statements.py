@@ -125,15 +125,19 @@ SETTING = select(store.c.value).where(store.c.key == bindparam("key"))
 BY_SEQ = select(memories).where(memories.c.seq.in_(bindparam("seqs", expanding=True)), SEEN)
 SEQS_BY_SEQ = BY_SEQ.with_only_columns(memories.c.seq, memories.c.cube_id)
 VISIBLE_IDS = select(memories.c.id).where(memories.c.id.in_(bindparam("ids", expanding=True)), _visible())
-GRANTED = select(grants.c.right).where(
-    grants.c.cube_id == bindparam("cube"),
-    or_(
-        and_(grants.c.kind == "principal", grants.c.grantee == bindparam("who")),
-        and_(
-            grants.c.kind == "group",
-            grants.c.grantee.in_(select(members.c.group_id).where(members.c.member == bindparam("who"))),
+GRANTED = (
+    select(grants.c.right)
+    .distinct()  # who is in fifty groups need not read fifty rows
+    .where(
+        grants.c.cube_id == bindparam("cube"),
+        or_(
+            and_(grants.c.kind == "principal", grants.c.grantee == bindparam("who")),
+            and_(
+                grants.c.kind == "group",
+                grants.c.grantee.in_(select(members.c.group_id).where(members.c.member == bindparam("who"))),
+            ),
         ),
-    ),
+    )
 )
 HAS_PUBLIC = (
     select(memories.c.seq)
