@@ -167,10 +167,12 @@ class TestIngest:
     ) -> None:
         whole = MemCube.ingest
 
-        def second_time(self: MemCube, messages: object, *, session: str | None = None) -> object:
+        def second_time(
+            self: MemCube, messages: object, *, session: str | None = None, **given: str
+        ) -> object:
             if session == "b":
                 raise KeyboardInterrupt
-            return whole(self, messages, session=session)  # type: ignore[arg-type]
+            return whole(self, messages, session=session, **given)  # type: ignore[arg-type]
 
         monkeypatch.setattr(MemCube, "ingest", second_time)
         chat = jsonl(tmp_path, {"speaker": "Ada", "text": "One.", "session": "a"},
