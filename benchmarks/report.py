@@ -173,6 +173,7 @@ _SECTIONS: dict[str, _Section] = {
         "python -m benchmarks.robustness.state_machine",
         _plain,
     ),
+    "governance": ("What asking costs, and erasing", "python -m benchmarks.governance", _plain),
     "sigkill": ("Kills without a loss", "python -m benchmarks.robustness.sigkill", _plain),
     "adapters_langchain": (
         "What the LangChain adapter adds",

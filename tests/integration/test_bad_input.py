@@ -77,6 +77,9 @@ REFUSED = {
     "revise a list": lambda cube, m: cube.revise([m.id], "x"),
     "forget nothing": lambda cube, m: cube.forget(""),
     "forget everything": lambda cube, m: cube.forget(None),
+    "forget one and more": lambda cube, m: cube.forget(m.id, where=Where(kinds=("fact",))),
+    "forget by an empty filter": lambda cube, m: cube.forget(where=Where()),
+    "forget by a dict": lambda cube, m: cube.forget(where={"kinds": ["fact"]}),
     "forget a list": lambda cube, m: cube.forget([m.id]),
     "link to itself": lambda cube, m: cube.link(m.id, "supports", m.id),
     "link somehow": lambda cube, m: cube.link(m.id, "likes", "x"),
@@ -107,6 +110,20 @@ REFUSED = {
     "history of None": lambda cube, m: cube.history(None),
     "history of half a character": lambda cube, m: cube.history("\ud83d"),
     "sources of a list": lambda cube, m: cube.sources([m.id]),
+    "lineage of nothing": lambda cube, m: cube.lineage(""),
+    "lineage of a list": lambda cube, m: cube.lineage([m.id]),
+    "remember half trusted": lambda cube, m: cube.remember("x", trust="half"),
+    "ingest half trusted": lambda cube, m: cube.ingest([GOOD], trust=0.5),
+    "revise half trusted": lambda cube, m: cube.revise(m.id, "x", trust=None),
+    "classify half trusted": lambda cube, m: cube.classify(m.id, trust="half"),
+    "limit to one bare purpose": lambda cube, m: cube.limit(purposes="support"),
+    "limit to an empty purpose": lambda cube, m: cube.limit(purposes=[""]),
+    "remember by an empty maker": lambda cube, m: cube.remember("x", made_by=""),
+    "remember as if verbatim": lambda cube, m: cube.remember("x", made_by="verbatim"),
+    "remember as if imported": lambda cube, m: cube.remember("x", made_by="import:mem0"),
+    "remember from a bare id": lambda cube, m: cube.remember("x", derived_from=m.id),
+    "remember from nothing": lambda cube, m: cube.remember("x", derived_from=[""]),
+    "remember from itself": lambda cube, m: cube.remember(m.text, derived_from=[m.id]),
     "find nothing": lambda cube, m: cube.find(""),
     "find None": lambda cube, m: cube.find(None),
     "find in no state": lambda cube, m: cube.find(m.id, state="asleep"),
@@ -211,6 +228,8 @@ UNKNOWN = {
     "get": lambda cube, memory_id: cube.get(memory_id),
     "history": lambda cube, memory_id: cube.history(memory_id),
     "sources": lambda cube, memory_id: cube.sources(memory_id),
+    "lineage": lambda cube, memory_id: cube.lineage(memory_id),
+    "remember from": lambda cube, memory_id: cube.remember("x", derived_from=[memory_id]),
     "find": lambda cube, memory_id: cube.find(memory_id),
     "revise": lambda cube, memory_id: cube.revise(memory_id, "x"),
     "revise expecting": lambda cube, memory_id: cube.revise(memory_id, "x", expected=1),
@@ -496,5 +515,5 @@ def test_a_folder_copied_while_closed_is_a_store_of_its_own(open_memos, folder, 
 
 
 def test_every_verb_of_a_cube_meets_bad_input_above():
-    verbs = {name for name in vars(MemCube) if not name.startswith("_") and callable(getattr(MemCube, name))}
+    verbs = {name for name in dir(MemCube) if not name.startswith("_") and callable(getattr(MemCube, name))}
     assert verbs - {what.split()[0] for what in REFUSED} == {"count", "lag", "grants", "limits"}  # no input

@@ -12,7 +12,10 @@ everybody is an admin, what is private is shown to readers, revoking leaves the 
 is hidden are shown, granting leaves no trace in the audit. In its past: it shows the present, a
 snapshot sees later changes, a rollback brings the erased back, or the words without their keys. In
 its forks: a fork writes through to its base, a base to its forks, the erased stay in copies, a merge
-drops what is theirs.
+drops what is theirs, a fork trusts what its base doubts. In whose words count: revising makes
+trusted, doubt does not go down the line, a link to what is doubted binds nothing. In what a call is
+for: a recall does not ask. In erasing many: words stay after a filter, a filter forgets what is
+frozen, or passes over what is archived, an erased cube can still be entered.
 """
 
 from __future__ import annotations
@@ -25,10 +28,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, false, insert, select, update
 
 from memos_core import governance
-from memos_core.cube import Access, Right
+from memos_core.cube import Access, Principal, Right
 from memos_core.lifecycle import Trigger
 from memos_core.operator import propose, recall
 from memos_core.operator.residents import Residents
@@ -41,10 +44,13 @@ from memos_core.vault import (
     pasts,
     schema,
     scope,
+    statements,
     tx_back,
+    tx_erase,
     tx_life,
     tx_merge,
     tx_share,
+    tx_trust,
 )
 from memos_core.vault.outbox import Debt
 from memos_core.vault.tx import Tx
@@ -246,10 +252,10 @@ def frozen_is_written(patch: pytest.MonkeyPatch) -> None:
 def expired_keep_their_sources(patch: pytest.MonkeyPatch) -> None:
     erase_words = Tx.erase_words
 
-    def sloppy(tx: Tx, row: Any, *, reason: str) -> Any:
-        query = select(schema.sources).where(schema.sources.c.memory_seq == row.seq)
+    def sloppy(tx: Tx, rows: Any, *, reason: str) -> Any:
+        query = select(schema.sources).where(schema.sources.c.memory_seq.in_([row.seq for row in rows]))
         kept = [dict(each._mapping) for each in tx.connection.execute(query)]
-        erased = erase_words(tx, row, reason=reason)
+        erased = erase_words(tx, rows, reason=reason)
         tx.connection.execute(insert(schema.sources), kept)
         return erased
 
@@ -325,8 +331,63 @@ def the_erased_stay_in_copies(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(forks, "copies", lambda *given: [])
 
 
+def a_fork_trusts_what_its_base_doubts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_trust, "_tell_forks", lambda *given: None)
+
+
 def merges_drop_theirs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tx_merge, "_take", lambda *given: None)
+
+
+def revising_makes_trusted(patch: pytest.MonkeyPatch) -> None:
+    revise = Tx.revise
+
+    def gullible(tx: Tx, *given: Any, changes: Any, **named: Any) -> int:
+        return revise(tx, *given, changes={**changes, "trust": "trusted"}, **named)
+
+    patch.setattr(Tx, "revise", gullible)
+
+
+def doubt_does_not_go_down_the_line(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_trust, "_derived_from", lambda view, cube, ids: set(ids))
+
+
+def a_doubtful_origin_binds_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_trust, "bound", lambda *given: None)
+
+
+def a_recall_does_not_ask_what_for(patch: pytest.MonkeyPatch) -> None:
+    answer = recall.Recaller._answer
+
+    def blind(self: Any, principal: Any, *given: Any) -> Any:
+        return answer(self, Principal(principal.name, purpose="support"), *given)
+
+    patch.setattr(recall.Recaller, "_answer", blind)
+
+
+def words_stay_after_a_filter(patch: pytest.MonkeyPatch) -> None:
+    erase_where = tx_erase.erase_where
+
+    def sloppy(*given: Any) -> Any:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(tx_erase, "_BY_SEQ", [each for each in tx_erase._BY_SEQ if each[0] != "lexical"])
+            return erase_where(*given)
+
+    patch.setattr(tx_erase, "erase_where", sloppy)
+
+
+def a_filter_forgets_what_is_frozen(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_erase, "check_writable", lambda *given, **named: None)
+
+
+def a_filter_passes_over_the_archived(patch: pytest.MonkeyPatch) -> None:
+    matching = statements.matching
+    seen = schema.memories.c.state != "archived"
+    patch.setattr(tx_erase.statements, "matching", lambda *given, **named: [*matching(*given, **named), seen])
+
+
+def an_erased_cube_can_be_entered(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_erase, "update", lambda table: update(table).where(false()))
 
 
 @pytest.mark.parametrize(
@@ -366,6 +427,15 @@ def merges_drop_theirs(patch: pytest.MonkeyPatch) -> None:
         bases_write_to_their_forks,
         the_erased_stay_in_copies,
         merges_drop_theirs,
+        a_fork_trusts_what_its_base_doubts,
+        revising_makes_trusted,
+        doubt_does_not_go_down_the_line,
+        a_doubtful_origin_binds_nothing,
+        a_recall_does_not_ask_what_for,
+        words_stay_after_a_filter,
+        a_filter_forgets_what_is_frozen,
+        a_filter_passes_over_the_archived,
+        an_erased_cube_can_be_entered,
     ],
     ids=lambda plant: plant.__name__,
 )

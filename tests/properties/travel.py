@@ -149,9 +149,9 @@ class Traveling(Sharing):
         model.links -= {link for link in model.links - then.links if link[0] in freed}
         reach = {entry.id for entry in kept}
         for link in sorted(then.links - model.links):
-            circle = link[1] == "supersedes" and model.supersedes(link[2], link[0])
+            circle = link[1] != "supports" and model.leads(link[2], link[0], link[1])
             if link[0] in freed and link[2] in reach and not circle:
-                model.links.add(link)
+                model.linked(link)
         return changed
 
     # --- forks -------------------------------------------------------------------------------
@@ -188,7 +188,9 @@ class Traveling(Sharing):
         if what == "remember":
             text = f"{text} {next(self.numbers)}"
             memory = cube.remember(text)
-            model.stated(memory, text=text, kind="fact", tags=(), at=None, expires_at=None, now=now)
+            model.stated(
+                memory, text=text, kind="fact", tags=(), at=None, expires_at=None, trust="trusted", now=now
+            )
             self.did("remember in a fork")
             return
         wanted = "archived" if what == "restore" else "live"
@@ -234,8 +236,11 @@ class Traveling(Sharing):
     def what_ends_in_a_base_ends_in_its_fork(self) -> None:
         for key, twig in self.twigs.items():
             for mine, base in list(twig.pairs.items()):
+                there = self.models[key].entries.get(base)
                 if base in self.models[key].erased and mine in twig.model.entries:
                     twig.model.forgotten(twig.model.entries[mine])
+                if there is not None and there.trust == "untrusted" and mine in twig.model.entries:
+                    twig.model.distrusted(twig.model.entries[mine])  # whatever its base doubts
         for owner, name in self.twigs:
             if (owner, name) == self.used:
                 self.check_twig(owner, name)
@@ -320,6 +325,8 @@ class Joining:
                 if said(t) != said(o):
                     o.versions.append(t.versions[-1])
                     o.speaker, o.statement = t.speaker, t.statement
+                    if t.trust == "untrusted":
+                        self.ours.distrusted(o)
                 o.state = t.state
         for entry in fresh:
             new = self.add(entry, named[entry.id], named)
@@ -350,5 +357,6 @@ class Joining:
             link = (ids.get(start, start), how, ids.get(end, end))
             if start not in ids or not {link[0], link[2]} <= kept.keys() or kept[link[0]].state == "frozen":
                 continue
-            if link[0] != link[2] and not (how == "supersedes" and self.ours.supersedes(link[2], link[0])):
-                self.ours.links.add(link)
+            circle = how != "supports" and self.ours.leads(link[2], link[0], how)
+            if link[0] != link[2] and not circle:
+                self.ours.linked(link)

@@ -93,6 +93,7 @@ CALLS = {
     "list": lambda cube, m: cube.list(),
     "history": lambda cube, m: cube.history(m),
     "sources": lambda cube, m: cube.sources(m),
+    "lineage": lambda cube, m: cube.lineage(m),
     "find": lambda cube, m: cube.find(m[:20]),
     "count": lambda cube, m: cube.count(),
     "lag": lambda cube, m: cube.lag(),
@@ -109,6 +110,7 @@ CALLS = {
     "compose.get": lambda cube, m: together(cube).get(m),
     "compose.list": lambda cube, m: together(cube).list(),
     "compose.count": lambda cube, m: together(cube).count(),
+    "forget_cube": lambda cube, m: store_of(cube).forget_cube(cube.name, owner=cube.owner),
     "records.put": lambda cube, m: cube.records.put([Entry(key="new", data={}, texts=("new words",))]),
     "records.get": lambda cube, m: cube.records.get(["k"], renew=True),
     "records.list": lambda cube, m: cube.records.list(),
@@ -141,6 +143,10 @@ STORE = {
     "reindex": "makes the index anew",
     "audit": "of cubes that you do not govern it gives hashes only",
     "verify_audit": "sound or not; shows no content",
+    "forget_cube": "enters the cube: in the table above",
+    "forget_principal": "in cubes that you govern, and what is your own: test_erasure.py",
+    "erasures": "your own receipts only",
+    "verify_erasure": "likewise; tells places, never words",
     "upkeep": "does what was promised when a memory was written",
     "segments": "enters each cube: in the table above",
     "evict": "likewise",
@@ -161,7 +167,7 @@ def verbs(kind):
 
 def test_no_verb_of_a_cube_is_left_out():
     of_records = {f"records.{verb}" for verb in verbs(Records)}
-    of_the_store = {"segments", "evict", "pin", "verify_segments", "compose"}
+    of_the_store = {"segments", "evict", "pin", "verify_segments", "compose", "forget_cube"}
     of_the_store |= {f"compose.{verb}" for verb in verbs(ComposedCubes)}
     of_runtimes = verbs(Runtime) - {"open", "close"}
     assert verbs(MemCube) | of_records | of_the_store | of_runtimes == set(NEEDS) == set(CALLS)
@@ -228,7 +234,8 @@ def test_a_verb_lets_in_who_holds_its_right_and_nobody_else(memos, shared, catal
 
 
 @pytest.mark.parametrize(
-    "verb", ["revise", "copy", "forget", "classify", "archive", "freeze", "get", "history", "sources"]
+    "verb",
+    ["revise", "copy", "forget", "classify", "archive", "freeze", "get", "history", "sources", "lineage"],
 )
 def test_what_is_private_to_another_does_not_exist(memos, shared, verb):
     ana, _ = shared

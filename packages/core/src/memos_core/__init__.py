@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from memos_core.cube import Limits as Limits
     from memos_core.cube import Principal as Principal
     from memos_core.cube import Right as Right
+    from memos_core.erasure import Erasure as Erasure
+    from memos_core.erasure import ErasureCheck as ErasureCheck
+    from memos_core.erasure import Residue as Residue
     from memos_core.errors import BackendError as BackendError
     from memos_core.errors import BackendUnavailable as BackendUnavailable
     from memos_core.errors import Closed as Closed
@@ -47,12 +50,15 @@ if TYPE_CHECKING:
     from memos_core.errors import NotFound as NotFound
     from memos_core.errors import QuotaExceeded as QuotaExceeded
     from memos_core.errors import SecretFound as SecretFound
+    from memos_core.errors import WrongPurpose as WrongPurpose
     from memos_core.kv import Segment as Segment
     from memos_core.kv import Verified as Verified
+    from memos_core.lineage import Kin as Kin
+    from memos_core.lineage import Lineage as Lineage
+    from memos_core.lineage import Product as Product
     from memos_core.memcube import MemCube as MemCube
     from memos_core.memory import Behaviour as Behaviour
     from memos_core.memory import Descriptive as Descriptive
-    from memos_core.memory import Erasure as Erasure
     from memos_core.memory import Governance as Governance
     from memos_core.memory import Header as Header
     from memos_core.memory import Link as Link
@@ -62,6 +68,7 @@ if TYPE_CHECKING:
     from memos_core.memory import Revision as Revision
     from memos_core.memory import Source as Source
     from memos_core.memory import State as State
+    from memos_core.memory import Trust as Trust
     from memos_core.memory import Visibility as Visibility
     from memos_core.memos import MemOS as MemOS
     from memos_core.opened import Settings as Settings
@@ -133,10 +140,16 @@ _HOME = {
     "Verified": "kv",
     "QuotaExceeded": "errors",
     "SecretFound": "errors",
+    "WrongPurpose": "errors",
+    "Kin": "lineage",
+    "Lineage": "lineage",
+    "Product": "lineage",
     "MemCube": "memcube",
     "Behaviour": "memory",
     "Descriptive": "memory",
-    "Erasure": "memory",
+    "Erasure": "erasure",
+    "ErasureCheck": "erasure",
+    "Residue": "erasure",
     "Governance": "memory",
     "Header": "memory",
     "Link": "memory",
@@ -146,6 +159,7 @@ _HOME = {
     "Revision": "memory",
     "Source": "memory",
     "State": "memory",
+    "Trust": "memory",
     "Visibility": "memory",
     "MemOS": "memos",
     "Hit": "query",

@@ -171,6 +171,7 @@ class AsyncMemCube:
     list = _awaited_verb(MemCube.list)
     history = _awaited_verb(MemCube.history)
     sources = _awaited_verb(MemCube.sources)
+    lineage = _awaited_verb(MemCube.lineage)
     find = _awaited_verb(MemCube.find)
     count = _awaited_verb(MemCube.count)
     lag = _awaited_verb(MemCube.lag)
@@ -231,9 +232,9 @@ class AsyncMemOS:
     def folder(self) -> Path:
         return self.blocking.folder
 
-    def as_principal(self, principal: Principal | str) -> AsyncMemOS:
-        """Return the same open store as somebody else sees it."""
-        return AsyncMemOS(self.blocking.as_principal(principal))
+    def as_principal(self, principal: Principal | str, *, purpose: str | None = None) -> AsyncMemOS:
+        """Return the same open store as somebody else sees it; see `MemOS.as_principal`."""
+        return AsyncMemOS(self.blocking.as_principal(principal, purpose=purpose))
 
     async def cube(
         self, name: str, *, owner: Principal | str | None = None, create: bool = True
@@ -266,6 +267,10 @@ class AsyncMemOS:
     reindex = _awaited_care(MemOS.reindex)
     audit = _awaited_care(MemOS.audit)
     verify_audit = _awaited_care(MemOS.verify_audit)
+    forget_cube = _awaited_care(MemOS.forget_cube)
+    forget_principal = _awaited_care(MemOS.forget_principal)
+    erasures = _awaited_care(MemOS.erasures)
+    verify_erasure = _awaited_care(MemOS.verify_erasure)
     upkeep = _awaited_care(MemOS.upkeep)
     stats = _awaited_care(MemOS.stats)
     doctor = _awaited_care(MemOS.doctor)

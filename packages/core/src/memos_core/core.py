@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +26,7 @@ from memos_core.vault.blobs import Blobs
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.derived import Derived
 from memos_core.vault.lock import FolderLock
-from memos_core.vault.settings import EmbedderRecord
+from memos_core.vault.settings import ERASED_BYTES, EmbedderRecord
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
 
@@ -145,6 +145,32 @@ class Core:
         with self.indexer.writing():
             yield
             self.derived.discard()
+
+    def forget_in_memory(self, cube_ids: Collection[str]) -> None:
+        """Let go of what RAM holds of words that were erased: keys of these cubes, vectors of queries."""
+        self.residents.drop(cube_ids)
+        with self._opening:
+            if self._embedder is not None:
+                self._embedder.forget()
+
+    def settle(self) -> int:
+        """Tell the index, delete stale files, overwrite erased bytes; return how many changes were told.
+
+        Raises BackendUnavailable where the index does not answer; what is owed stays owed.
+        """
+        self.recaller.write_uses()
+        self.catalog.scrub()
+        self.derived.discard()
+        with self.catalog.read() as view:
+            bytes_owed = view.setting(ERASED_BYTES)
+        told = self.indexer.drain()
+        if bytes_owed is not None:
+            record = self.recorded_embedder()
+            if record is not None:
+                with self.indexer.paused():
+                    self.slot.scrub(record.identity, record.dimensions)
+            self.catalog.settle(ERASED_BYTES, bytes_owed)
+        return told
 
     # --- what is opened when it is needed ----------------------------------------------------
 

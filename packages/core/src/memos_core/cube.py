@@ -12,12 +12,18 @@ from memos_core.memory import checked_name
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who acts: a user, an agent, a service. Equal names are the same principal."""
+    """Somebody who acts: a user, an agent, a service. Equal names are the same principal.
+
+    `purpose` is what for: a cube may be limited to some purposes, and the audit notes it.
+    """
 
     name: str
+    purpose: str = field(default="", kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         checked_name(self.name, what="principal")
+        if self.purpose != "":
+            checked_name(self.purpose, what="purpose")
 
     def __str__(self) -> str:
         return self.name
@@ -61,11 +67,15 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a cube may hold: each memory for so long, so many, so many bytes of text; None is no limit."""
+    """What a cube may hold: each memory for so long, so many, so many bytes of text; None is no limit.
+
+    `purposes` are what it may be used for; () is anything.
+    """
 
     ttl: timedelta | None = None
     memories: int | None = None
     text_bytes: int | None = None
+    purposes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@
     ├── Conflict              somebody else revised it first (`expected`, `found`)
     ├── IllegalTransition     the life cycle has no such step
     ├── Forbidden             you may see it, you may not do this to it
+    │   └── WrongPurpose          ... for this purpose (`purpose`, `purposes`)
     ├── QuotaExceeded         the cube is full (`what`, `limit`, `wanted`)
     ├── InvalidInput          the argument cannot be accepted as it is (also a ValueError)
     │   └── SecretFound           it holds what this store may not write (`kinds`)
@@ -72,6 +73,19 @@ class Forbidden(MemOSError):
     def __init__(self, principal: str, *, verb: str, what: str) -> None:
         super().__init__(f"{principal!r} may not {verb} {what}")
         self.principal, self.verb, self.what = principal, verb, what
+
+
+class WrongPurpose(Forbidden):
+    """The cube may be used for some purposes only, and the call was made for none of them."""
+
+    def __init__(self, principal: str, *, cube: str, purpose: str, purposes: tuple[str, ...]) -> None:
+        super().__init__(principal, verb="use", what=f"cube {cube!r}")
+        asked = repr(purpose) if purpose else "no purpose"
+        self.args = (
+            f"cube {cube!r} is for {', '.join(purposes)}, not for {asked}: say what it is for with "
+            f"as_principal({principal!r}, purpose=...)",
+        )
+        self.purpose, self.purposes = purpose, purposes
 
 
 class QuotaExceeded(MemOSError):

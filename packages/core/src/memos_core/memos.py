@@ -8,21 +8,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memos_core import kv
+from memos_core import erasing, kv
 from memos_core.audit import AuditCheck, AuditLine
 from memos_core.care import Checkup, Reindexed, Stats, Upkeep, checkup, kept_up, measured, reindexed
 from memos_core.composition import ComposedCubes, checked_ids
 from memos_core.core import Core
 from memos_core.cube import Group, Principal, Right
 from memos_core.embed import EmbedderSpec
+from memos_core.erasure import Erasure, ErasureCheck
 from memos_core.errors import InvalidInput, NotFound
+from memos_core.governance import NEEDS
 from memos_core.kv import Segment, Verified
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
 from memos_core.opened import RESIDENT_BYTES, Lease, Settings, connected, found, remembered, settings_of
 from memos_core.protocols import TextIndex
 from memos_core.redaction import Redaction, checked_redaction
-from memos_core.vault import chain, records, tx_share
+from memos_core.vault import chain, records, tx_erase, tx_person, tx_share
 from memos_core.vault.catalog import utc_now
 
 LOCAL = Principal("local")
@@ -124,10 +126,15 @@ class MemOS:
         """Where the store is, as an absolute path."""
         return self._core.folder.resolve()
 
-    def as_principal(self, principal: Principal | str) -> MemOS:
-        """Return the same open store as somebody else sees it. It is the application that vouches for who."""
+    def as_principal(self, principal: Principal | str, *, purpose: str | None = None) -> MemOS:
+        """Return the same open store as somebody else sees it, who acts for this purpose.
+
+        It is the application that vouches for who, and for what.
+        """
         self._core.check_open()
-        return MemOS(self._core, _principal(principal), lease=self._lease)
+        who = _principal(principal)
+        who = who if purpose is None else Principal(who.name, purpose=purpose)
+        return MemOS(self._core, who, lease=self._lease)
 
     # --- cubes -------------------------------------------------------------------------------
 
@@ -211,13 +218,11 @@ class MemOS:
     def drain(self) -> int:
         """Tell the vector index everything it is owed, now; return how many changes were told.
 
-        Raises BackendUnavailable if it does not answer; nothing is lost, the debt stays.
+        What was erased is then overwritten in the files of the catalog and of the index, too.
+        Raises BackendUnavailable if the index does not answer; nothing is lost, the debt stays.
         """
         self._core.check_open()
-        self._core.recaller.write_uses()
-        self._core.catalog.scrub()
-        self._core.derived.discard()
-        return self._core.indexer.drain()
+        return self._core.settle()
 
     def reindex(
         self, *, embedder: EmbedderSpec = None, progress: Callable[[int, int], None] | None = None
@@ -258,6 +263,52 @@ class MemOS:
         """
         self._core.check_open()
         return kv.verified(self._core, self.principal, list(segments), progress or _unseen)
+
+    # --- erasure -----------------------------------------------------------------------------
+
+    def forget_cube(self, name: str, *, owner: Principal | str | None = None) -> Erasure:
+        """Erase a cube with all that is in it; it takes ADMIN. Return the receipt.
+
+        Frozen memories go as well, and so do records, grants and limits; the audit stays.
+        """
+        cube = self.cube(name, owner=owner, create=False)
+        return erasing.erased(
+            self._core,
+            self.principal,
+            lambda tx: tx_erase.erase_cube(tx, tx.open(cube.id, NEEDS["forget_cube"])),
+        )
+
+    def forget_principal(self, name: Principal | str) -> Erasure:
+        """Erase what somebody owns or said, in every cube that you govern; return the receipt.
+
+        Their own cubes go whole. In the others: the memories that they wrote, those whose words are
+        theirs, their tellings of the rest, their records, their rights; frozen memories, too. You may
+        also name yourself: then your own cubes go, your groups, and what you wrote in other people's
+        cubes, as far as you may write there; what of it is frozen stays and is counted in `left`.
+        """
+        self._core.check_open()
+        who = _principal(name)
+        return erasing.erased(self._core, self.principal, lambda tx: tx_person.erase_principal(tx, who.name))
+
+    def erasures(self) -> Sequence[Erasure]:
+        """Return the receipts of your erasures, oldest first; what was erased is not in them."""
+        self._core.check_open()
+        return erasing.receipts(self._core, self.principal)
+
+    def verify_erasure(self, receipt: Erasure | str, *, words: Iterable[str] = ()) -> ErasureCheck:
+        """Pay what is owed to every file, then look whether anything of the erased is left.
+
+        Rows and ids are looked for in any case. Words are those of the receipt, where it is the one
+        that `forget` returned or that you saved, and `words`: they are looked for in every byte under
+        the folder. The store itself has kept no word, nor anything that words could be tried against.
+        A receipt that somebody else was given is NotFound.
+        """
+        self._core.check_open()
+        if isinstance(words, str):
+            raise InvalidInput("words must be several texts: write words=[...]")
+        return erasing.verified(self._core, self.principal, receipt, words=words)
+
+    # --- audit -------------------------------------------------------------------------------
 
     def audit(self) -> Sequence[AuditLine]:
         """Return every line of the audit, oldest first; of cubes that you do not govern the hash only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -109,6 +109,12 @@ class Residents:
     def count(self) -> int:
         """Return how many cubes are resident."""
         return sum(place.keys is not None for place in list(self._places.values()))
+
+    def drop(self, cube_ids: Collection[str]) -> None:
+        """Forget these cubes, as when words of theirs were erased; who asks one reads it again."""
+        with self._choosing:
+            for name in [name for name in self._places if not set(name[:-1:3]).isdisjoint(cube_ids)]:
+                del self._places[name]
 
     def clear(self) -> None:
         """Forget everything, as when the embedder changes."""

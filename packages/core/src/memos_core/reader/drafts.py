@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from memos_core.errors import InvalidInput
-from memos_core.memory import Message, Visibility, checked_name
+from memos_core.memory import VERBATIM, Message, Trust, Visibility, checked_name
 from memos_core.redaction import OFF, Redaction
 from memos_core.tiers.text.speech import ROLES
 from memos_core.vault.draft import Draft, digest_of, instant
@@ -17,6 +17,7 @@ def said(
     *,
     session: str | None,
     visibility: Visibility = Visibility.PRIVATE,
+    trust: Trust = Trust.TRUSTED,
     redaction: Redaction = OFF,
 ) -> list[Draft]:
     """Return one draft per message, in order.
@@ -28,10 +29,11 @@ def said(
         raise InvalidInput(f"ingest takes several messages, not {type(messages).__name__}: write [message]")
     if session is not None:
         checked_name(session, what="session")
-    return [_said(message, session, visibility, redaction) for message in messages]
+    drafts = [_said(message, session, redaction) for message in messages]
+    return [replace(draft, visibility=visibility, trust=trust) for draft in drafts]
 
 
-def _said(message: object, session: str | None, visibility: Visibility, redaction: Redaction) -> Draft:
+def _said(message: object, session: str | None, redaction: Redaction) -> Draft:
     if not isinstance(message, Message):
         raise InvalidInput(f"ingest takes Message(speaker, text) values, not {type(message).__name__}")
     message = replace(message, text=redaction.text(message.text), speaker=redaction.name(message.speaker))
@@ -45,11 +47,11 @@ def _said(message: object, session: str | None, visibility: Visibility, redactio
         digest=digest,
         kind="message",
         origin="said",
+        made_by=VERBATIM,
         turn=True,
         speaker=message.speaker,
         role=role,
         session=session,
         message_id=message.id,
         event_at=message.at,
-        visibility=visibility,
     )

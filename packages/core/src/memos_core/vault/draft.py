@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from memos_core.memory import Visibility
+from memos_core.memory import STATEMENT, Trust, Visibility
 from memos_core.protocols import Vectors
 
 
@@ -26,6 +26,7 @@ class Draft:
     kind: str = "fact"
     tags: tuple[str, ...] = ()
     origin: str = "stated"
+    made_by: str = STATEMENT
     turn: bool = False
     speaker: str | None = None
     role: str | None = None
@@ -36,6 +37,7 @@ class Draft:
     visibility: Visibility = Visibility.PRIVATE
     sensitivity: int = 0
     priority: int = 0
+    trust: Trust = Trust.TRUSTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from sqlalchemy import Row, Table, insert, literal, or_, select, update
 from memos_core.cube import CubeHeader
 from memos_core.errors import InvalidInput
 from memos_core.governance import cube_key
-from memos_core.vault import scope
+from memos_core.vault import artifacts, scope
 from memos_core.vault.schema import (
     OUT_OF_SIGHT,
     cubes,
@@ -25,6 +25,7 @@ from memos_core.vault.schema import (
     former_keys,
     lexical,
     memories,
+    parts,
     sources,
     tags,
     twins,
@@ -91,23 +92,49 @@ def remove(tx: Tx, cube: CubeHeader, row: Row[Any]) -> None:
     _twin(tx, cube, tx.row(row.seq), copy=None)
 
 
-def gone(tx: Tx, row: Row[Any], *, verb: str) -> None:
-    """Tell the forks that share this memory that it is no more, however far down."""
+def gone(tx: Tx, row: Row[Any], *, verb: str) -> list[str]:
+    """Tell the forks that share this memory that it is no more, however far down; return their ids."""
+    told: list[str] = []
     for fork in list(sharing(tx, row.cube_id, row.seq)):
-        _tell(tx, fork, row, verb=verb)
+        told += _tell(tx, fork, row, verb=verb)
+    return told
 
 
-def _tell(tx: Tx, fork: CubeHeader, row: Row[Any], *, verb: str) -> None:
+def _tell(tx: Tx, fork: CubeHeader, row: Row[Any], *, verb: str) -> list[str]:
     counted = tx.counted(fork)
     tx._note(counted, verb, memory_id=row.id, seq=row.seq, version=row.version)
+    told = [fork.id]
     for each in list(sharing(tx, fork.id, row.seq)):
-        _tell(tx, each, row, verb=verb)
+        told += _tell(tx, each, row, verb=verb)
+    return told
 
 
-def copies(tx: Tx, seq: int) -> list[Row[Any]]:
-    """Return the rows that forks have of this memory."""
-    query = select(memories).join(twins, twins.c.copy_seq == memories.c.seq).where(twins.c.base_seq == seq)
-    return list(tx.connection.execute(query))
+def cut(tx: Tx, cube: CubeHeader, *, detail: str) -> list[str]:
+    """Part the forks of a cube that is no more from it; return the ids of all that showed something of it."""
+    found: list[str] = []
+    for fork in of(tx, cube.id):
+        found += _tell_cut(tx, fork, detail=detail)
+    nothing = dict.fromkeys(("base_cube", "base_upto", "base_principal", "base_rights"))
+    tx.connection.execute(update(cubes).where(cubes.c.base_cube == cube.id).values(nothing))
+    return found
+
+
+def _tell_cut(tx: Tx, fork: CubeHeader, *, detail: str) -> list[str]:
+    tx._note(tx.counted(fork), "forget", detail=detail)
+    artifacts.outdate_cube(tx.connection, fork, reason="erased")
+    found = [fork.id]
+    for each in of(tx, fork.id):
+        found += _tell_cut(tx, each, detail=detail)
+    return found
+
+
+def copies(tx: Tx, seqs: Sequence[int]) -> list[Row[Any]]:
+    """Return the rows that forks have of these memories."""
+    found: list[Row[Any]] = []
+    for some in parts(seqs):
+        query = select(memories).join(twins, twins.c.copy_seq == memories.c.seq)
+        found += tx.connection.execute(query.where(twins.c.base_seq.in_(some)))
+    return found
 
 
 def _copied(tx: Tx, fork: CubeHeader, row: Row[Any]) -> int:

@@ -107,6 +107,7 @@ cubes = Table(
     Column("base_upto", BigInteger),  # the last memory's seq that it shares
     Column("base_principal", String),  # who forked, and with which rights: what they saw is what is shared
     Column("base_rights", String),
+    Column("purposes", JSON),  # a list; NULL is every purpose, and none
     UniqueConstraint("owner", "name"),
 )
 
@@ -151,6 +152,7 @@ memories = Table(
     Column("kind", String, nullable=False),
     Column("tags", JSON, nullable=False),
     Column("origin", String, nullable=False),
+    Column("made_by", String, nullable=False, server_default="statement"),  # SQLite wants a default for it
     Column("speaker", String),
     Column("role", String),
     Column("session", String),
@@ -163,6 +165,7 @@ memories = Table(
     Column("expires_at", UtcTime),
     Column("sensitivity", Integer, nullable=False),
     Column("priority", Integer, nullable=False),
+    Column("trust", String, nullable=False, server_default="trusted"),
     Column("hits", Integer, nullable=False),
     Column("last_used", UtcTime),
     Column("usefulness", Float, nullable=False),
@@ -342,8 +345,18 @@ audit = Table(
     Column("memory_seq", BigInteger),
     Column("version", Integer),
     Column("detail", String),  # a word of ours: which step was taken, which right was given to whom
+    Column("purpose", String),  # what the principal said it acted for
     Column("hash", String),  # of this line and the one before; the revision that added it filled it in
     Index(None, "cube_id", "change"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("by", String, nullable=False, index=True),
+    Column("at", UtcTime, nullable=False),
+    Column("facts", JSON, nullable=False),  # the receipt: counts and ids, and no word
 )
 
 outbox = Table(

@@ -88,6 +88,8 @@ def matching(where: Where, *, plain: bool = True) -> list[ColumnElement[bool]]:
         found.append(at < where.until)
     if where.max_sensitivity is not None:
         found.append(memories.c.sensitivity <= where.max_sensitivity)
+    if where.trust is not None:
+        found.append(memories.c.trust == str(where.trust))
     if where.min_priority is not None:
         found.append(memories.c.priority >= where.min_priority)
     return found
@@ -147,7 +149,11 @@ SEQS_BY_SEQ = BY_SEQ.with_only_columns(memories.c.seq, memories.c.cube_id)
 VISIBLE_IDS = select(memories.c.id).where(
     memories.c.id.in_(bindparam("ids", expanding=True)), visible_in(memories)
 )
-GRANTED = select(grants.c.right).where(grants.c.cube_id == bindparam("cube"), _granted_to("who"))
+GRANTED = (
+    select(grants.c.right)
+    .distinct()  # who is in fifty groups need not read fifty rows
+    .where(grants.c.cube_id == bindparam("cube"), _granted_to("who"))
+)
 CUBES_OF = (
     select(cubes)
     .where(
@@ -187,21 +193,6 @@ ANY_SUCCESSORS = select(edges.c.source, edges.c.target).where(
 _STANDS = and_(edges.c.cube_id.in_(bindparam("cubes", expanding=True)), edges.c.ended.is_(None))
 EDGES = ANY_EDGES.where(_STANDS)
 SUCCESSORS = ANY_SUCCESSORS.where(_STANDS)
-BY_ID = select(memories.c.id, memories.c.seq, memories.c.cube_id).where(
-    memories.c.id.in_(bindparam("ids", expanding=True))
-)
-_HELD = edges.c.cube_id.in_(bindparam("cubes", expanding=True))
-EDGES = (
-    select(edges)
-    .where(edges.c.source.in_(bindparam("ids", expanding=True)), _HELD, edges.c.ended.is_(None))
-    .order_by(edges.c.created_at, edges.c.target)
-)
-SUCCESSORS = select(edges.c.source, edges.c.target).where(
-    edges.c.target.in_(bindparam("ids", expanding=True)),
-    edges.c.relation == Relation.SUPERSEDES.value,
-    _HELD,
-    edges.c.ended.is_(None),
-)
 BY_ID = select(memories).where(
     memories.c.id == bindparam("id"), memories.c.cube_id == bindparam("cube"), SEEN
 )
@@ -218,10 +209,11 @@ ANY_BY_ID = select(memories).where(
 STATED = (
     select(memories.c.id)
     .where(memories.c.cube_id == bindparam("cube"), memories.c.digest == bindparam("digest"), SEEN)
+    .where(memories.c.trust == bindparam("trust"))
     .limit(1)
 )
 SAID = (
-    select(sources.c.digest, memories.c.seq, memories.c.id, sources.c.text)
+    select(sources.c.digest, memories.c.seq, memories.c.id, sources.c.text, memories.c.trust)
     .join(memories, memories.c.seq == sources.c.memory_seq)
     .where(sources.c.cube_id.in_(bindparam("cubes", expanding=True)), SEEN)
     .where(sources.c.digest.in_(bindparam("digests", expanding=True)))

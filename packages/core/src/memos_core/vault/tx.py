@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
 
 from memos_core.cube import Access, CubeHeader, Principal, Right
+from memos_core.erasure import Erasure
 from memos_core.errors import Conflict, InvalidInput
 from memos_core.governance import cube_key
 from memos_core.lifecycle import check_writable
-from memos_core.memory import Erasure, Link, Relation, State
-from memos_core.vault import artifacts, chain, forks, former, tx_share, values
+from memos_core.memory import Link, Relation, State
+from memos_core.vault import artifacts, chain, forks, former, tx_erase, tx_share, tx_trust, values
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.keyring import Unkeyed
 from memos_core.vault.schema import (
     cubes,
     edges,
-    former_keys,
     lexical,
     memories,
     outbox,
-    records,
     sources,
     store,
     tags,
     vectors,
     versions,
 )
-from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, STORE_ID, EmbedderRecord
+from memos_core.vault.settings import EMBEDDER, STORE_ID, EmbedderRecord
+from memos_core.vault.tx_erase import Tally
 from memos_core.vault.view import View
+
+DIRECTED: Final = {
+    Relation.SUPERSEDES: "a circle of successors has no newest",
+    Relation.DERIVED_FROM: "nothing is derived from itself",
+}
+"""Relations that may not go in a circle, and why."""
 
 
 class Tx(View):
@@ -150,61 +157,16 @@ class Tx(View):
 
         What is archived or expired can be erased too. Raises IllegalTransition for a frozen memory.
         """
-        return self.erase_row(cube, self.any_row(cube, memory_id))
+        return tx_erase.erase_memory(self, cube, memory_id)
 
-    def erase_row(self, cube: CubeHeader, row: Row[Any]) -> Erasure:
-        """Delete a memory by its row, as `erase` does."""
+    def erase_row(self, cube: CubeHeader, row: Row[Any], tally: Tally | None = None) -> None:
+        """Delete a memory by its row, as `erase` does; what was erased is added to the tally."""
         check_writable(row.id, State(row.state), verb="forget")
-        if row._mapping.get("held", cube.id) == cube.id:
-            erased = self._erase(cube, row)
-        else:
-            forks.remove(self, cube, row)
-            erased = {
-                "shared": 1,
-                "artifacts": artifacts.outdate(self.connection, [row.seq], reason="erased"),
-            }
-            self._owe(cube, [(row.id, row.seq, row.version)], verb="forget")
-        owed = self.connection.execute(
-            select(func.count()).select_from(outbox).where(outbox.c.memory_id == row.id)
-        ).scalar_one()
-        return Erasure(memory_id=row.id, cube=cube.id, at=self.now, erased=erased, owed=min(owed, 1))
+        tx_erase.erase_rows(self, cube, [row], tally or Tally())
 
-    def _erase(self, cube: CubeHeader, row: Row[Any]) -> dict[str, int]:
-        """Delete a memory of the cube's own, and every fork's copy of it; count the rows by place."""
-        copies = forks.copies(self, row.seq)
-        for copy in copies:
-            self._erase(self.counted(self.header(copy.cube_id)), copy)
-        forks.gone(self, self.row(row.seq), verb="forget")
-        erased = self.erase_words(row, reason="erased") | ({"copies": len(copies)} if copies else {})
-        erased["memories"] = self.connection.execute(
-            delete(memories).where(memories.c.seq == row.seq)
-        ).rowcount
-        self._owe(cube, [(row.id, row.seq, row.version)], verb="forget")
-        return erased
-
-    def erase_words(self, row: Row[Any], *, reason: str) -> dict[str, int]:
-        """Delete what was said and every trace of it but the memory's own row; count the rows by place.
-
-        What was made from it is marked as stale, and the record that it is found by goes as well.
-        """
-        erased = {"artifacts": artifacts.outdate(self.connection, [row.seq], reason=reason)}
-        if kept := self.connection.execute(delete(records).where(records.c.memory_seq == row.seq)).rowcount:
-            erased["records"] = kept
-        for name, table, condition in (
-            ("links", edges, (edges.c.source == row.id) | (edges.c.target == row.id)),
-            ("sources", sources, sources.c.memory_seq == row.seq),
-            ("tags", tags, tags.c.memory_seq == row.seq),
-            ("vectors", vectors, vectors.c.memory_seq == row.seq),
-            ("lexical", lexical, lexical.c.rowid == row.seq),
-            ("versions", versions, versions.c.memory_seq == row.seq),
-        ):
-            erased[name] = self.connection.execute(delete(table).where(condition)).rowcount
-        earlier = delete(former_keys).where(former_keys.c.memory_seq == row.seq)
-        if kept := self.connection.execute(earlier).rowcount:
-            erased["former keys"] = kept
-        if not self.has_erased_words():
-            self.connection.execute(insert(store).values(key=ERASED_WORDS, value=""))
-        return erased
+    def erase_words(self, rows: Sequence[Row[Any]], *, reason: str) -> Counter[str]:
+        """Delete what memories say and every trace of it but their own rows; count the rows by place."""
+        return tx_erase.erase_words(self, rows, reason=reason)
 
     def link(self, cube: CubeHeader, source: str, relation: Relation, target: str) -> Link:
         """Write an edge between two memories of the cube; an edge that exists is returned as it is."""
@@ -215,14 +177,16 @@ class Tx(View):
                 return known
         if start.id == end.id:
             raise InvalidInput("a memory cannot be linked to itself")
-        if relation is Relation.SUPERSEDES and start.id in self.superseded_by(cube, end.id):
+        if relation in DIRECTED and start.id in self.reached(cube, end.id, relation):
             raise InvalidInput(
-                f"{source!r} is superseded by {target!r}: a circle of successors has no newest"
+                f"{target!r} {relation} {source!r} already, if over others: {DIRECTED[relation]}"
             )
         start = forks.own(self, cube, start)
         link = Link(source=start.id, relation=relation, target=end.id, created_at=self.now)
         self.write_edge(cube, start.id, relation.value, end.id)
         self._note(cube, "link", memory_id=start.id, seq=start.seq, version=start.version)
+        if relation is Relation.DERIVED_FROM:
+            tx_trust.bound(self, cube, start, end)
         return link
 
     def write_edge(self, cube: CubeHeader, source: str, relation: str, target: str) -> None:

@@ -17,10 +17,10 @@ from memos_core.governance import cube_key
 from memos_core.lifecycle import IN_USE, check_writable
 from memos_core.memory import Memory, Relation, State
 from memos_core.timeline import Rollback
-from memos_core.vault import forks, former, keyring, pasts, tx_life, tx_share
+from memos_core.vault import forks, former, keyring, pasts, tx_life, tx_share, tx_trust
 from memos_core.vault.draft import statement_digest
 from memos_core.vault.schema import OUT_OF_SIGHT, edges, versions
-from memos_core.vault.tx import Tx
+from memos_core.vault.tx import DIRECTED, Tx
 from memos_core.vault.view import View
 
 VERB: Final = "rollback"
@@ -148,14 +148,19 @@ def _relink(tx: Tx, cube: CubeHeader, to: int) -> None:
     has = {_ends(row) for row in since if row.ended is None}
     for row in since:
         if row.ended is None and _ends(row) not in had and row.source in free:
+            forks.part(tx, cube.id, tx.any_row(cube, row.source).seq)
             same = and_(*(edges.c[name] == row._mapping[name] for name in _EDGE))
             tx.connection.execute(update(edges).where(same).values(ended=cube.change))
             _note(tx, cube, row.source)
     for source, relation, target in sorted(had - has):
-        circle = relation == Relation.SUPERSEDES and source in tx.superseded_by(cube, target)
+        kind = Relation(relation)
+        circle = kind in DIRECTED and source in tx.reached(cube, target, kind)
         if source in free and target in reach and not circle:
+            forks.part(tx, cube.id, tx.any_row(cube, source).seq)
             tx.write_edge(cube, source, relation, target)
             _note(tx, cube, source)
+            if kind is Relation.DERIVED_FROM:
+                tx_trust.bound(tx, cube, tx.any_row(cube, source), tx.any_row(cube, target))
 
 
 _EDGE: Final = ("source", "relation", "target", "change")

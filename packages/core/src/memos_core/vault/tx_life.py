@@ -25,6 +25,7 @@ _EMPTY: Final[Mapping[str, Any]] = {
     "kind": "",
     "tags": [],
     "origin": "",
+    "made_by": "",
     "speaker": None,
     "role": None,
     "session": None,
@@ -125,7 +126,7 @@ def _move(tx: Tx, cube: CubeHeader, row: Row[Any], to: State, *, verb: str) -> N
     values: dict[str, Any] = {"state": to.value}
     match to:
         case State.EXPIRED:
-            tx.erase_words(row, reason="expired")
+            tx.erase_words([row], reason="expired")
             values |= _EMPTY
         case State.ARCHIVED:
             _hide_words(tx, row.seq, cube="")

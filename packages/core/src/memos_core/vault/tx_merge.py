@@ -17,10 +17,10 @@ from memos_core.cube import CubeHeader
 from memos_core.errors import InvalidInput
 from memos_core.governance import cube_key
 from memos_core.lifecycle import IN_USE, check_writable
-from memos_core.memory import Memory, State, Visibility
+from memos_core.memory import Memory, State, Trust, Visibility
 from memos_core.record import RECORD
 from memos_core.timeline import Merge, MergeConflict, Resolution
-from memos_core.vault import forks, former, pasts, tx_life, tx_merge_links, tx_share
+from memos_core.vault import forks, former, pasts, tx_life, tx_merge_links, tx_share, tx_trust
 from memos_core.vault.schema import lexical, memories, twins, vectors, versions
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
@@ -234,6 +234,7 @@ def _take(run: _Merging, our: int, their: int, ours: Memory, theirs: Memory) -> 
     row = forks.own(run.tx, run.cube, run.tx.row(our))
     if pasts.said(ours) != pasts.said(theirs):
         _take_words(run, row, run.tx.row(their))
+        tx_trust.bound(run.tx, run.cube, row, run.tx.row(their))
         run.revised.append(ours.id)
     if _class(ours.state) != _class(theirs.state):
         tx_life.stand(run.tx, run.cube, run.tx.row(row.seq), theirs.state, verb=VERB)
@@ -258,7 +259,7 @@ def _take_words(run: _Merging, row: Row[Any], theirs: Row[Any]) -> None:
 def _add(run: _Merging, their: int) -> int:
     """Write a memory of theirs as one of ours, unless we have the same statement; return its seq."""
     tx, row = run.tx, run.tx.row(their)
-    known = tx.statement(run.cube, row.digest)
+    known = tx.statement(run.cube, row.digest, Trust(row.trust))
     if known is not None:
         run.ids[row.id] = known
         return int(tx.memory_row(run.cube, known).seq)

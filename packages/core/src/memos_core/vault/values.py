@@ -26,6 +26,7 @@ def of_memory(
         "kind": draft.kind,
         "tags": list(draft.tags),
         "origin": draft.origin,
+        "made_by": draft.made_by,
         "speaker": draft.speaker,
         "role": draft.role,
         "session": draft.session,
@@ -38,6 +39,7 @@ def of_memory(
         "expires_at": draft.expires_at,
         "sensitivity": draft.sensitivity,
         "priority": draft.priority,
+        "trust": draft.trust.value,
         "hits": 0,
         "last_used": None,
         "usefulness": 0.0,
@@ -104,4 +106,5 @@ def of_audit(
         "memory_seq": seq,
         "version": version,
         "detail": detail,
+        "purpose": by.purpose or None,
     }

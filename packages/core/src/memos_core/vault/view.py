@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Result, Row, Select, bindparam
 from memos_core import governance
 from memos_core.cube import Access, Base, CubeHeader, Principal, Right
 from memos_core.errors import InvalidInput, NotFound
-from memos_core.memory import Link, Memory, Relation, Revision, Source, State
+from memos_core.memory import Link, Memory, Relation, Revision, Source, State, Trust
 from memos_core.query import Where
 from memos_core.vault import schema, scope, statements
 from memos_core.vault.rows import to_cube, to_link, to_memory, to_revision, to_source
@@ -22,11 +22,10 @@ from memos_core.vault.schema import (
     memories,
     parts,
     sources,
-    store,
     twins,
     versions,
 )
-from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, EmbedderRecord
+from memos_core.vault.settings import EMBEDDER, EmbedderRecord
 
 LAST_CHARACTER = "\U0010ffff"
 """What no name goes beyond: names that start so lie between `start` and `start + LAST_CHARACTER`."""
@@ -38,6 +37,7 @@ class Known(NamedTuple):
     seq: int
     memory_id: str
     text: str
+    trust: str
 
 
 class View:
@@ -108,7 +108,10 @@ class View:
             wanted |= {"start": prefix, "end": prefix + LAST_CHARACTER}
         if holding is not None:
             query = query.where(holding)
-        return [to_cube(row) for row in self.connection.execute(query, wanted)]
+        found = [
+            replace(to_cube(row), base=self._base(row)) for row in self.connection.execute(query, wanted)
+        ]
+        return [cube for cube in found if governance.serves(cube, principal)]
 
     # --- memories ----------------------------------------------------------------------------
 
@@ -274,14 +277,14 @@ class View:
                 found[row.source].append(to_link(row))
         return found
 
-    def superseded_by(self, cube: CubeHeader, memory_id: str) -> set[str]:
-        """Return everything that a memory supersedes, and what that supersedes, and so on."""
+    def reached(self, cube: CubeHeader, memory_id: str, relation: Relation) -> set[str]:
+        """Return what a memory is linked to by this relation, and what that is linked to, and so on."""
         found: set[str] = set()
         frontier = [memory_id]
         while frontier:
             links = self.links_of(cube, [frontier.pop()])
             every = [link for each in links.values() for link in each]
-            fresh = {link.target for link in every if link.relation is Relation.SUPERSEDES} - found
+            fresh = {link.target for link in every if link.relation is relation} - found
             found |= fresh
             frontier += fresh
         return found
@@ -301,10 +304,10 @@ class View:
             return self.connection.execute(plain, {"ids": ids, "cubes": [cube.id]}).all()
         return self.connection.execute(shown.where(scope.edges_shown(cube)), {"ids": ids}).all()
 
-    def statement(self, cube: CubeHeader, digest: str) -> str | None:
-        """Return the id of the memory in sight that states this already."""
-        eyes = self.eyes(cube)
-        found: str | None = self.ask(cube, statements.STATED, cube=cube.id, digest=digest, **eyes).scalar()
+    def statement(self, cube: CubeHeader, digest: str, trust: Trust) -> str | None:
+        """Return the id of the memory in sight that states this already, and is trusted as much."""
+        wanted = {**self.eyes(cube), "cube": cube.id, "digest": digest, "trust": trust.value}
+        found: str | None = self.ask(cube, statements.STATED, **wanted).scalar()
         return found
 
     def messages(self, cube: CubeHeader, digests: Sequence[str]) -> dict[str, Known]:
@@ -334,10 +337,10 @@ class View:
         query = select(func.count()).select_from(memories).where(memories.c.state.not_in(schema.OUT_OF_SIGHT))
         return int(self.connection.execute(query).scalar_one())
 
-    def has_erased_words(self) -> bool:
-        """Return whether the full-text index still holds words of erased memories in its bytes."""
-        query = select(store.c.key).where(store.c.key == ERASED_WORDS)
-        return self.connection.execute(query).scalar() is not None
+    def setting(self, key: str) -> str | None:
+        """Return what is kept under this key about the store itself, None where nothing is."""
+        found: str | None = self.connection.execute(statements.SETTING, {"key": key}).scalar()
+        return found
 
     def is_embedded_by(self, identity: str) -> bool:
         """Return whether the store's vectors are of this embedder."""
