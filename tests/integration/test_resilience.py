@@ -610,11 +610,30 @@ CUBE_VERBS = {
     "find": lambda cube: cube.find("m"),
     "count": lambda cube: cube.count(),
     "lag": lambda cube: cube.lag(),
+    "dump": lambda cube: cube.dump("never"),
+    "imports": lambda cube: cube.imports(),
+    "copy": lambda cube: cube.copy("m"),
+    "classify": lambda cube: cube.classify("m", priority=1),
+    "grant": lambda cube: cube.grant("bob", "read"),
+    "revoke": lambda cube: cube.revoke("bob"),
+    "grants": lambda cube: cube.grants(),
+    "limit": lambda cube: cube.limit(),
+    "limits": lambda cube: cube.limits(),
+    **{
+        step: lambda cube, step=step: getattr(cube, step)("m")
+        for step in ("activate", "archive", "restore", "freeze", "unfreeze")
+    },
 }
 STORE_VERBS = {
     "as_principal": lambda memos: memos.as_principal("bob"),
     "cube": lambda memos: memos.cube("notes"),
     "cubes": lambda memos: memos.cubes(),
+    "load": lambda memos: memos.load("never"),
+    "group": lambda memos: memos.group("team"),
+    "groups": lambda memos: memos.groups(),
+    "audit": lambda memos: memos.audit(),
+    "verify_audit": lambda memos: memos.verify_audit(),
+    "upkeep": lambda memos: memos.upkeep(),
     "lag": lambda memos: memos.lag(),
     "drain": lambda memos: memos.drain(),
     "reindex": lambda memos: memos.reindex(),

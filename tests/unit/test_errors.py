@@ -11,6 +11,7 @@ EXAMPLES = [
     errors.NotFound("memory", "m1"),
     errors.Conflict("m1", expected=1, found=3),
     errors.IllegalTransition("m1", state="frozen", verb="revise"),
+    errors.AlreadyThere("notes", ["m1", "m2"]),
     errors.QuotaExceeded("notes", what="memories", limit=3, wanted=4),
     errors.Forbidden("bob", verb="write", what="cube 'notes'"),
     errors.InvalidInput("text is empty"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from memos_core.cube import Limits as Limits
     from memos_core.cube import Principal as Principal
     from memos_core.cube import Right as Right
+    from memos_core.errors import AlreadyThere as AlreadyThere
     from memos_core.errors import BackendError as BackendError
     from memos_core.errors import BackendUnavailable as BackendUnavailable
     from memos_core.errors import Closed as Closed
@@ -45,6 +46,15 @@ if TYPE_CHECKING:
     from memos_core.errors import NotFound as NotFound
     from memos_core.errors import QuotaExceeded as QuotaExceeded
     from memos_core.errors import SecretFound as SecretFound
+    from memos_core.interchange.arriving import OnConflict as OnConflict
+    from memos_core.interchange.load import inspected as inspected
+    from memos_core.interchange.manifest import Bounds as Bounds
+    from memos_core.interchange.manifest import Dump as Dump
+    from memos_core.interchange.manifest import Load as Load
+    from memos_core.interchange.manifest import Manifest as Manifest
+    from memos_core.interchange.manifest import Part as Part
+    from memos_core.interchange.manifest import Terms as Terms
+    from memos_core.interchange.signing import SigningKey as SigningKey
     from memos_core.kv import Segment as Segment
     from memos_core.kv import Verified as Verified
     from memos_core.memcube import MemCube as MemCube
@@ -79,6 +89,7 @@ if TYPE_CHECKING:
     from memos_core.runtime import Runtime as Runtime
     from memos_core.segment import EngineIdentity as EngineIdentity
     from memos_core.segment import Origin as Origin
+    from memos_core.vault.tx_load import Import as Import
 
 __version__ = "0.1.0"
 
@@ -151,6 +162,17 @@ _HOME = {
     "Match": "record",
     "Record": "record",
     "Records": "records",
+    "AlreadyThere": "errors",
+    "OnConflict": "interchange.arriving",
+    "inspected": "interchange.load",
+    "Bounds": "interchange.manifest",
+    "Dump": "interchange.manifest",
+    "Load": "interchange.manifest",
+    "Manifest": "interchange.manifest",
+    "Part": "interchange.manifest",
+    "Terms": "interchange.manifest",
+    "SigningKey": "interchange.signing",
+    "Import": "vault.tx_load",
     "Redaction": "redaction",
 }
 

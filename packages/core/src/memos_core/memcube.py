@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from memos_core.errors import InvalidInput
+from memos_core.memcube_files import Files
 from memos_core.memcube_life import LifeCycle
 from memos_core.memcube_sharing import Sharing
 from memos_core.memory import (
@@ -36,7 +37,7 @@ from memos_core.vault import outbox
 from memos_core.vault.draft import Draft
 
 
-class MemCube(LifeCycle, Sharing):
+class MemCube(LifeCycle, Sharing, Files):
     """A named container of memories, as one principal sees it. Made by `MemOS.cube`.
 
     Every verb is one transaction and safe to call from any thread. A memory or a cube that the

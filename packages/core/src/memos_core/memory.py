@@ -53,7 +53,7 @@ class Descriptive:
 
     kind: str = "fact"
     tags: tuple[str, ...] = ()
-    origin: str = "stated"  # "stated" by remember(), "said" by ingest(), "copied", "extracted", "imported"
+    origin: str = "stated"  # "stated" by remember(), "said" by ingest(), "copied", "extracted"
     speaker: str | None = None
     role: str | None = None
     session: str | None = None
@@ -61,6 +61,7 @@ class Descriptive:
     event_at: datetime | None = None  # when it happened or was said
     created_at: datetime  # when this store first wrote it
     updated_at: datetime  # when this store last wrote it
+    imported_from: str | None = None  # the digest of the manifest of the file that it came in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,13 +38,11 @@ def _said(message: object, session: str | None, visibility: Visibility, redactio
         raise InvalidInput(f"ingest takes Message(speaker, text) values, not {type(message).__name__}")
     message = replace(message, text=redaction.text(message.text), speaker=redaction.name(message.speaker))
     role = message.role or (message.speaker if message.speaker.lower() in ROLES else None)
-    if message.id is not None:
-        digest = _digest("id", session, message.id)
-    else:
-        digest = _digest("said", session, message.speaker, _instant(message.at), message.text)
     return Draft(
         text=message.text,
-        digest=digest,
+        digest=message_digest(
+            message.text, session=session, speaker=message.speaker, at=message.at, message_id=message.id
+        ),
         kind="message",
         origin="said",
         turn=True,
@@ -55,6 +53,15 @@ def _said(message: object, session: str | None, visibility: Visibility, redactio
         event_at=message.at,
         visibility=visibility,
     )
+
+
+def message_digest(
+    text: str, *, session: str | None, speaker: str, at: datetime | None, message_id: str | None
+) -> str:
+    """Return what makes two messages of a cube the same: session and id, or else who said what when."""
+    if message_id is not None:
+        return _digest("id", session, message_id)
+    return _digest("said", session, speaker, _instant(at), text)
 
 
 def statement_digest(text: str, *, kind: str, at: datetime | None) -> str:
