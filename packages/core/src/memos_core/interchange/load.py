@@ -66,6 +66,7 @@ def loaded(core: Core, principal: Principal, order: Order) -> Load:
         _check_audience(archive.manifest, principal)
         with core.catalog.read() as view:
             _target(view, principal, order, archive.manifest)
+        segments.check(archive, order.engines)
         cube, tally, embedded = _settled(core, principal, order, archive)
         kept = segments.unpacked(
             core, principal, cube.id, archive, engines=order.engines, ids=_as_they_are(core, tally)

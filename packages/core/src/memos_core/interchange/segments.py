@@ -7,18 +7,17 @@ loads names the engines that it is for, and thereby says that the file is truste
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
-from memos_core.activation.keeper import KIND
+from memos_core.activation.keeper import KIND, facts_of
 from memos_core.core import Core
 from memos_core.cube import CubeHeader, Principal, Right
-from memos_core.errors import FormatError
+from memos_core.errors import BackendError, FormatError
 from memos_core.governance import access_group
 from memos_core.interchange.archive import Archive, Packer
-from memos_core.interchange.manifest import Part
-from memos_core.memory import checked_within
+from memos_core.interchange.manifest import Manifest, Part
 from memos_core.segment import EngineIdentity, Origin, SegmentHeader, segment_header
 from memos_core.tiers.kv import container
 from memos_core.vault import artifacts
@@ -27,6 +26,9 @@ from memos_core.vault.view import View
 
 SEGMENT_LIMIT: Final = 16 << 30  # bytes
 _CHUNK: Final = 1 << 20
+_LONGEST: Final = 1e9  # seconds
+
+log = logging.getLogger(__name__)
 
 
 def packed(core: Core, view: View, cube: CubeHeader, packer: Packer) -> int:
@@ -69,6 +71,26 @@ def _facts(artifact: Artifact) -> dict[str, Any]:
     }
 
 
+def check(archive: Archive, engines: Collection[EngineIdentity]) -> None:
+    """Raise FormatError unless every state of these engines is sound and the one that the manifest names."""
+    for part in _of(archive, engines):
+        _header(archive, part)
+        _seconds(part)
+
+
+def _of(archive: Archive, engines: Collection[EngineIdentity]) -> list[Part]:
+    wanted = {engine.digest for engine in engines}
+    return [p for p in archive.manifest.parts if p.kind == KIND and p.facts.get("engine") in wanted]
+
+
+def _header(archive: Archive, part: Part) -> SegmentHeader:
+    """Return the header that a state's file carries."""
+    found = container.header_in(archive.read(part, limit=SEGMENT_LIMIT))
+    if (found.key, found.identity.digest) != (part.facts.get("key"), part.facts.get("engine")):
+        raise FormatError(f"{part.path} is another state than the manifest says")
+    return found
+
+
 def unpacked(
     core: Core,
     principal: Principal,
@@ -83,47 +105,46 @@ def unpacked(
     `ids` tells under which id each memory of the file is here. A state's key names the cube and
     who may read it, so each is named anew.
     """
-    wanted = {engine.digest for engine in engines}
-    parts = [p for p in archive.manifest.parts if p.kind == KIND and p.facts.get("engine") in wanted]
-    if not parts:
+    headers = {part.path: (_header(archive, part), part) for part in _of(archive, engines)}
+    if not headers:
         return 0
     with core.catalog.read() as view:
         cube = view.enter(cube_id, principal, Right.WRITE)
-    renaming = _Renaming(archive, cube, principal, ids)
+    renaming = _Renaming(archive.manifest, cube, principal, ids)
     kept = 0
-    for part in sorted(parts, key=lambda part: renaming.header(part).start):
-        header = renaming.here(part)
+    for old, part in sorted(headers.values(), key=lambda each: each[0].start):
+        header = renaming.here(old)
         if header is None:
             continue
         data = container.renamed(archive.read(part, limit=SEGMENT_LIMIT), header)
-        kept += core.derived.store(
-            cube.id,
-            key=header.key,
-            kind=KIND,
-            engine=header.identity.digest,
-            data=data,
-            facts={
-                "parent": header.parent,
-                "start": header.start,
-                "tokens": len(header.ids),
-                "kind": header.kind,
-                "form": header.form,
-                "identity": asdict(header.identity),
-            },
-            build_seconds=_seconds(part),
-            sources=header.sources,
-        )
+        try:
+            kept += _stored(core, cube, header, data, seconds=_seconds(part))
+        except BackendError as exc:  # it is derived: the cube is whole without it
+            log.warning("a KV segment was not stored", extra={"cause": str(exc)})
+            break
     return kept
+
+
+def _stored(core: Core, cube: CubeHeader, header: SegmentHeader, data: bytes, *, seconds: float) -> bool:
+    return core.derived.store(
+        cube.id,
+        key=header.key,
+        kind=KIND,
+        engine=header.identity.digest,
+        data=data,
+        facts=facts_of(header),
+        build_seconds=seconds,
+        sources=header.sources,
+    )
 
 
 class _Renaming:
     """Headers of the file's states as they have to be in this cube."""
 
     def __init__(
-        self, archive: Archive, cube: CubeHeader, principal: Principal, ids: Mapping[str, str]
+        self, manifest: Manifest, cube: CubeHeader, principal: Principal, ids: Mapping[str, str]
     ) -> None:
-        self._archive, self._ids = archive, ids
-        manifest = archive.manifest
+        self._ids = ids
         there = CubeHeader(
             id=manifest.cube,
             name=manifest.name,
@@ -133,22 +154,10 @@ class _Renaming:
         )
         self._open_there = access_group(there, ())
         self._open, self._private = access_group(cube, ()), access_group(cube, [principal.name])
-        self._headers: dict[str, SegmentHeader] = {}
         self._keys = {"": ""}
 
-    def header(self, part: Part) -> SegmentHeader:
-        """Return the header that a state's file carries."""
-        if part.path not in self._headers:
-            data = self._archive.read(part, limit=SEGMENT_LIMIT)
-            found = container.header_in(data)
-            if (found.key, found.identity.digest) != (part.facts.get("key"), part.facts.get("engine")):
-                raise FormatError(f"{part.path} is another state than the manifest says")
-            self._headers[part.path] = found
-        return self._headers[part.path]
-
-    def here(self, part: Part) -> SegmentHeader | None:
+    def here(self, old: SegmentHeader) -> SegmentHeader | None:
         """Return the header under which a state may be kept here; None where it is of no use."""
-        old = self.header(part)
         if old.parent not in self._keys or not all(each.memory_id in self._ids for each in old.sources):
             return None
         new = segment_header(
@@ -167,6 +176,6 @@ class _Renaming:
 
 def _seconds(part: Part) -> float:
     value = part.facts.get("build_seconds", 0.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        checked_within(value, 0, 10**9, what="build_seconds")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LONGEST:
+        raise FormatError(f"{part.path} was made in {value!r} seconds, says the manifest")
     return float(value)
