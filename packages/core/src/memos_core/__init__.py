@@ -76,9 +76,14 @@ if TYPE_CHECKING:
     from memos_core.query import Recall as Recall
     from memos_core.query import Where as Where
     from memos_core.query import Why as Why
+    from memos_core.reader.exports import Export as Export
+    from memos_core.reader.exports import Items as Items
+    from memos_core.reader.exports import read_export as read_export
+    from memos_core.reader.formats import Conversation as Conversation
     from memos_core.record import Entry as Entry
     from memos_core.record import Match as Match
     from memos_core.record import Record as Record
+    from memos_core.record import in_words as in_words
     from memos_core.records import Records as Records
     from memos_core.redaction import Redaction as Redaction
     from memos_core.remote_runtime import RemoteRuntime as RemoteRuntime
@@ -161,6 +166,11 @@ _HOME = {
     "Entry": "record",
     "Match": "record",
     "Record": "record",
+    "in_words": "record",
+    "Export": "reader.exports",
+    "Items": "reader.exports",
+    "read_export": "reader.exports",
+    "Conversation": "reader.formats",
     "Records": "records",
     "AlreadyThere": "errors",
     "OnConflict": "interchange.arriving",
