@@ -25,6 +25,7 @@ from memos_core import (
     Right,
     Runtime,
     Segment,
+    Store,
 )
 from memos_core.governance import NEEDS
 from memos_core.testing import HashEmbedder, InMemoryIndex, ScriptedEngine
@@ -113,6 +114,7 @@ CALLS = {
     "records.renew": lambda cube, m: cube.records.renew(["k"]),
     "records.sweep": lambda cube, m: cube.records.sweep(),
     "records.count": lambda cube, m: cube.records.count(),
+    "publish": lambda cube, m: Store("memory://every-verb").publish(cube),
     "segments": lambda cube, m: store_of(cube).segments(cube),
     "evict": lambda cube, m: store_of(cube).evict([segment_of(cube)]),
     "pin": lambda cube, m: store_of(cube).pin(segment_of(cube)),
@@ -156,7 +158,7 @@ def verbs(kind):
 
 def test_no_verb_of_a_cube_is_left_out():
     of_records = {f"records.{verb}" for verb in verbs(Records)}
-    of_the_store = {"segments", "evict", "pin", "verify_segments", "load"}
+    of_the_store = {"segments", "evict", "pin", "verify_segments", "load", "publish"}
     of_runtimes = verbs(Runtime) - {"open", "close"}
     assert verbs(MemCube) | of_records | of_the_store | of_runtimes == set(NEEDS) == set(CALLS)
 

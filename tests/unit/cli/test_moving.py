@@ -37,6 +37,23 @@ def test_what_is_wrong_is_told_with_a_code(run: Run, store: Path, tmp_path: Path
     ]
 
 
+def test_a_cube_is_published_subscribed_and_updated(run: Run, store: Path, tmp_path: Path) -> None:
+    place, other = tmp_path / "published", tmp_path / "other"
+    kept = run("remember", "Ines plays the cello.", "--store", store, "--json").json["id"]
+    empty = run("published", place).out
+    run("publish", place, "--name", "music", "--licence", "MIT", "--store", store)
+    first = run("subscribe", place, "music", "--store", other).out
+    none = run("update", place, "--cube", "music", "--store", other).out
+    run("revise", kept, "Ines plays the viola.", "--store", store)
+    told = run("publish", place, "--name", "music", "--store", store, "--json").json["published"]
+    done = run("update", place, "--cube", "music", "--store", other, "--json").json
+    assert (empty, first) == ("Nothing is published there.\n", "cube music: version 1, 1 memories\n")
+    assert none == "cube music: at version 1 already\n"
+    assert [(card["name"], card["version"]) for card in told] == [("music", 2)]
+    assert (done["new"], done["version"], done["replaced"]) == (True, 2, 1)
+    assert "music  version 2" in run("published", place).out
+
+
 def test_an_export_is_imported_once(run: Run, store: Path, tmp_path: Path) -> None:
     file = tmp_path / "memories.json"
     file.write_text(json.dumps([{"id": "m1", "memory": "Likes tea", "hash": "0f", "user_id": "mira"}]))

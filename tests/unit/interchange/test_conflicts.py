@@ -38,7 +38,16 @@ HERE = Present(7, "m", 2, "words", "generated")
 )
 def test_a_memorys_fate_is_a_table(twin, taken, policy, expected):
     memory = {"id": "m", "version": 2, "text": "words"}
-    assert fate(memory, twin, id_is_taken=taken, on_conflict=OnConflict(policy)) is expected
+    same_id = twin is not None and twin.id == "m"
+    found = fate(memory, twin, same_id=same_id, id_is_taken=taken, on_conflict=OnConflict(policy))
+    assert found is expected
+
+
+def test_what_came_from_there_and_was_left_alone_gives_way():
+    memory = {"id": "m", "version": 3, "text": "words"}
+    given = {"same_id": True, "id_is_taken": True, "on_conflict": OnConflict.FAIL}
+    assert fate(memory, HERE, gives_way=True, **given) is Fate.REPLACE
+    assert fate({**memory, "version": 2}, HERE, gives_way=True, **given) is Fate.SAME
 
 
 @pytest.fixture

@@ -43,6 +43,8 @@ def test_in_its_own_store_it_gets_ids_of_its_own(full, file, memos):
     load = memos.load(file, name="copy")
     assert len(load.renamed) == load.added
     assert told(memos.cube("copy"), ids=False) == told(full, ids=False)
+    again = memos.load(file, name="copy")
+    assert (again.added, again.same, again.renamed) == (0, load.added, load.renamed)
 
 
 def test_a_memory_tells_which_file_it_came_in(full, file, elsewhere):

@@ -94,6 +94,8 @@ if TYPE_CHECKING:
     from memos_core.runtime import Runtime as Runtime
     from memos_core.segment import EngineIdentity as EngineIdentity
     from memos_core.segment import Origin as Origin
+    from memos_core.store import Published as Published
+    from memos_core.store import Store as Store
     from memos_core.vault.tx_load import Import as Import
 
 __version__ = "0.1.0"
@@ -165,6 +167,8 @@ _HOME = {
     "Origin": "segment",
     "Entry": "record",
     "Match": "record",
+    "Published": "store",
+    "Store": "store",
     "Record": "record",
     "in_words": "record",
     "Export": "reader.exports",

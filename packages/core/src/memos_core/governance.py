@@ -32,6 +32,7 @@ NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
         **dict.fromkeys(("evict", "pin"), Right.WRITE),
         **dict.fromkeys(("dump", "imports"), Right.READ),  # a file holds nothing that could not be read
         **dict.fromkeys(("load",), Right.WRITE),
+        **dict.fromkeys(("publish",), Right.SHARE),
     }
 )
 """What each verb of a cube needs, or one that works on a cube. A verb that is not here fails the test

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memos_core.cli import auditing, caring, living, moving, reading, sharing, story, writing
+from memos_core.cli import auditing, caring, living, moving, reading, sharing, storing, story, writing
 from memos_core.cli.kv import kv
 from memos_core.cli.out import emit, warn
 from memos_core.errors import Locked, MemOSError, NotFound
@@ -122,6 +122,7 @@ _COMMANDS: dict[str, list[Callable[..., None]]] = {
     ],
     "Look": [reading.recall, reading.list_, reading.show, reading.history],
     "Move": [moving.dump, moving.load, moving.inspect, moving.keygen, moving.import_],
+    "Publish": [storing.publish, storing.published, storing.subscribe, storing.update],
     "Look after the store": [caring.stats, caring.doctor, caring.reindex],
 }
 for _panel, _commands in _COMMANDS.items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -46,12 +47,25 @@ class Fate(StrEnum):
     FAIL = "fail"
 
 
-def fate(memory: Row, twin: Present | None, *, id_is_taken: bool, on_conflict: OnConflict) -> Fate:
-    """Return what becomes of a memory; `twin` is the cube's own that it is the same as."""
+def fate(
+    memory: Row,
+    twin: Present | None,
+    *,
+    same_id: bool,
+    id_is_taken: bool,
+    on_conflict: OnConflict,
+    gives_way: bool = False,
+) -> Fate:
+    """Return what becomes of a memory; `twin` is the cube's own that it is the same as, by id or words.
+
+    A twin that `gives_way` came in earlier from the same place, and was left as it was.
+    """
     if twin is None:
         return Fate.ADD_ANEW if id_is_taken else Fate.ADD
-    if (twin.id, twin.version, twin.text) == (memory["id"], memory["version"], memory["text"]):
+    if same_id and (twin.version, twin.text) == (memory["version"], memory["text"]):
         return Fate.SAME
+    if gives_way:
+        return Fate.REPLACE
     match on_conflict:
         case OnConflict.FAIL:
             return Fate.FAIL
@@ -73,6 +87,7 @@ class Tally:
     skipped: int = 0
     expired: int = 0
     forgotten: int = 0
+    withdrawn: int = 0
     links: int = 0
     records: int = 0
     ids: dict[str, str] = field(default_factory=dict)
@@ -92,9 +107,11 @@ class Arriving:
         on_conflict: OnConflict,
         redaction: Redaction,
         is_new: bool,
+        touched: Collection[str] | None = None,
     ) -> None:
         self._tx, self._cube, self._digest = tx, cube, digest
         self._on_conflict, self._redaction, self._is_new = on_conflict, redaction, is_new
+        self._touched = touched  # ids that were changed here since they came in; None if that is no matter
         self._forgotten = tx_load.forgotten(tx)
         self._shift: dict[str | None, int] = {}
         self._mine: set[str] = set()  # ids here that this load wrote
@@ -122,18 +139,39 @@ class Arriving:
         return True
 
     def _batch(self, pairs: Sequence[tuple[Incoming, Keys]]) -> None:
-        ids, digests = [each.memory["id"] for each, _ in pairs], [each.digest for each, _ in pairs]
+        ids = [each.memory["id"] for each, _ in pairs]
+        digests = [each.digest for each, _ in pairs]
+        ids += [self._second_id(memory_id) for memory_id in ids]
         taken = tx_load.taken(self._tx, ids)
         by_id, by_digest = ({}, {}) if self._is_new else tx_load.present(self._tx, self._cube, ids, digests)
         arrivals: list[Arrival] = []
         for each, keys in pairs:
             memory_id = each.memory["id"]
-            twin = by_id.get(memory_id) or by_digest.get(each.digest)
+            same = by_id.get(memory_id) or by_id.get(self._second_id(memory_id))
+            twin = same or by_digest.get(each.digest)
             if twin is not None and (twin.id in self._mine or twin.id in self._gone):
                 twin = None
-            found = fate(each.memory, twin, id_is_taken=memory_id in taken, on_conflict=self._on_conflict)
+            found = fate(
+                each.memory,
+                twin,
+                same_id=same is not None,
+                id_is_taken=memory_id in taken,
+                on_conflict=self._on_conflict,
+                gives_way=twin is not None and self._is_untouched(twin),
+            )
             arrivals += self._settled(each, keys, twin, found)
         tx_load.arrive(self._tx, self._cube, arrivals, detail=self._digest)
+
+    def _is_untouched(self, twin: Present) -> bool:
+        return self._touched is not None and twin.imported and twin.id not in self._touched
+
+    def withdraw(self, place: str, ids: Collection[str]) -> None:
+        """Erase what came from this place, was left as it was, and is not among these ids any more."""
+        known = {*ids, *map(self._second_id, ids)}
+        for old in tx_load.came_from(self._tx, self._cube, place):
+            if old.id not in known and self._is_untouched(old) and old.id not in self._mine:
+                tx_load.give_way(self._tx, self._cube, old, untouched=True, verb="withdraw")
+                self.tally.withdrawn += 1
 
     def _settled(self, each: Incoming, keys: Keys, twin: Present | None, found: Fate) -> Iterator[Arrival]:
         """Yield the memory if it comes in, and note what became of it."""
@@ -149,12 +187,13 @@ class Arriving:
             return
         here, digest = memory_id, each.digest
         if found is Fate.ADD_ANEW:
-            here = uuid.uuid4().hex
+            here = self._free(self._second_id(memory_id))
             digest = each.digest if twin is None else uuid.uuid4().hex
         if twin is not None and found is Fate.REPLACE:
-            gone = tx_load.give_way(self._tx, self._cube, twin)
+            untouched = self._is_untouched(twin)
+            gone = tx_load.give_way(self._tx, self._cube, twin, untouched=untouched)
             self._gone.add(twin.id)
-            here = memory_id if twin.id == memory_id else self._free(memory_id)
+            here = self._free(memory_id if twin.id != self._second_id(memory_id) else twin.id)
             self._edges += [_moved(edge, twin.id, here) for edge in gone]
             self.tally.replaced += 1
         else:
@@ -163,6 +202,10 @@ class Arriving:
         self.tally.written.add(memory_id)
         self._mine.add(here)
         yield self._arrival(each, keys, here=here, digest=digest)
+
+    def _second_id(self, memory_id: str) -> str:
+        """Return the id here of a memory whose own is another's: the same in every load into this cube."""
+        return hashlib.sha256(f"{self._cube.id} {memory_id}".encode()).hexdigest()[:32]
 
     def _free(self, memory_id: str) -> str:
         return uuid.uuid4().hex if tx_load.taken(self._tx, [memory_id]) else memory_id

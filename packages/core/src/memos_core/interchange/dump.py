@@ -36,6 +36,7 @@ class Wish:
     """How a file is wanted; everything is checked already."""
 
     path: Path
+    name: str | None = None  # None for the cube's own
     sign: SigningKey | None = None
     passphrase: str | None = None
     vectors: bool = True
@@ -117,7 +118,7 @@ def _written(core: Core, view: View, cube: CubeHeader, wish: Wish, file: IO[byte
             _vectors(packer, view, cube, model=record.identity, dimensions=record.dimensions)
         counts["segments"] = segments.packed(core, view, cube, packer) if wish.segments else 0
         manifest = Manifest(
-            name=cube.name,
+            name=wish.name or cube.name,
             cube=cube.id,
             owner=cube.owner,
             made_at=view.now,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memos_core.core import Core
 from memos_core.cube import CubeHeader, Principal
-from memos_core.errors import Forbidden, NotFound
+from memos_core.errors import Forbidden, FormatError, NotFound
 from memos_core.governance import NEEDS
 from memos_core.interchange import segments
 from memos_core.interchange.archive import Archive
@@ -28,18 +28,22 @@ from memos_core.vault.view import View
 class Order:
     """What is to be loaded, and where to; everything is checked already.
 
-    `name` None is the name of the cube in the file. `place` is the store that the file is from.
+    `name` None is the name of the cube in the file. `place` is the store that the file is from, and
+    `expect` what it said of the file: name, version and digest. With `follows`, what came from that
+    place before and was left as it was gives way, and what the file has no more goes.
     """
 
     path: Path
     name: str | None = None
-    owner: Principal | None = None
+    owner: Principal | str | None = None
     on_conflict: OnConflict = OnConflict.FAIL
     verify_key: str | None = None
     passphrase: str | None = None
     bounds: Bounds = USUAL_BOUNDS
     engines: Collection[EngineIdentity] = ()
     place: str | None = None
+    expect: tuple[str, int, str] | None = None
+    follows: bool = False
 
 
 def inspected(
@@ -63,6 +67,7 @@ def loaded(core: Core, principal: Principal, order: Order) -> Load:
     with Archive(
         order.path, bounds=order.bounds, passphrase=order.passphrase, verify_key=order.verify_key
     ) as archive:
+        _check_expected(archive.manifest, order)
         _check_audience(archive.manifest, principal)
         with core.catalog.read() as view:
             _target(view, principal, order, archive.manifest)
@@ -81,6 +86,7 @@ def loaded(core: Core, principal: Principal, order: Order) -> Load:
         skipped=tally.skipped,
         expired=tally.expired,
         forgotten=tally.forgotten,
+        withdrawn=tally.withdrawn,
         embedded=embedded,
         links=tally.links,
         records=tally.records,
@@ -110,6 +116,13 @@ def _as_they_are(core: Core, tally: Tally) -> dict[str, str]:
     return {there: here for there, here in tally.ids.items() if there in as_they_are}
 
 
+def _check_expected(manifest: Manifest, order: Order) -> None:
+    if order.expect not in (None, (manifest.name, manifest.version, manifest.digest)):
+        raise FormatError(
+            f"this is {manifest.name!r}, version {manifest.version}, and not what was asked for"
+        )
+
+
 def _check_audience(manifest: Manifest, principal: Principal) -> None:
     audience = manifest.terms.audience
     if audience and principal.name not in audience:
@@ -118,14 +131,14 @@ def _check_audience(manifest: Manifest, principal: Principal) -> None:
 
 def _target(view: View, principal: Principal, order: Order, manifest: Manifest) -> CubeHeader | None:
     """Return the cube to load into, entered; None where it has to be made. NotFound for another's."""
-    owner, name = order.owner or principal, order.name or manifest.name
-    header = view.find_cube(owner.name, name)
+    owner, name = str(order.owner or principal), order.name or manifest.name
+    header = view.find_cube(owner, name)
     if header is not None:
         try:
             return view.enter(header.id, principal, NEEDS["load"])
         except NotFound as exc:
             raise NotFound("cube", name) from exc
-    if owner != principal:
+    if owner != principal.name:
         raise NotFound("cube", name)
     return None
 
@@ -147,8 +160,11 @@ def _written(
             on_conflict=order.on_conflict,
             redaction=core.redaction,
             is_new=there is None,
+            touched=tx_load.touched(tx, cube) if order.follows else None,
         )
         arriving.memories(survey.keyed(core, archive))
+        if order.follows and order.place is not None:
+            arriving.withdraw(order.place, survey.ids)
         arriving.links(link_rows(archive))
         arriving.records(record_rows(archive))
         _note(tx, cube, order, archive.manifest)

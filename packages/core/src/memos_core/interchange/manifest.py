@@ -120,7 +120,8 @@ class Load:
 
     `same` were there already as they are, `skipped` gave way to what was there, `replaced` took its
     place. `expired` are those whose time was over, `forgotten` those that this store erased: both
-    stay out. `embedded` got their vectors here. `renamed` tells the ids that could not be kept.
+    stay out. `withdrawn` went with an update. `embedded` got their vectors here. `renamed` tells the
+    ids that could not be kept.
     """
 
     cube: str  # the cube's name
@@ -132,6 +133,7 @@ class Load:
     skipped: int
     expired: int
     forgotten: int
+    withdrawn: int
     embedded: int
     links: int
     records: int

@@ -58,6 +58,7 @@ class Present(NamedTuple):
     version: int
     text: str
     state: str
+    imported: bool = False  # whether it came in from a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,34 @@ class Arrival:
     versions: Sequence[Row]
     sources: Sequence[Row]
     keys: Keys
+
+
+_PRESENT = (
+    memories.c.seq,
+    memories.c.id,
+    memories.c.version,
+    memories.c.text,
+    memories.c.state,
+    memories.c.imported_from.is_not(None).label("imported"),
+)
+_TOUCHING = ("revise", "classify", "freeze", "unfreeze", "archive", "restore")
+
+
+def touched(view: View, cube: CubeHeader) -> set[str]:
+    """Return the memories of a cube that were changed by its users since they were loaded, if they were."""
+    query = select(audit.c.memory_id, audit.c.verb).where(
+        audit.c.cube_id == cube.id, audit.c.memory_id.is_not(None), audit.c.verb.in_((*_TOUCHING, "load"))
+    )
+    last = {row.memory_id: row.verb for row in view.connection.execute(query.order_by(audit.c.seq))}
+    return {memory_id for memory_id, verb in last.items() if verb != "load"}
+
+
+def came_from(view: View, cube: CubeHeader, place: str) -> list[Present]:
+    """Return the memories of a cube that were loaded from a store, those that may be seen."""
+    digests = select(imports.c.digest).where(imports.c.cube_id == cube.id, imports.c.place == place)
+    query = select(*_PRESENT).where(memories.c.cube_id == cube.id, statements.visible_to(cube.access))
+    query = query.where(memories.c.imported_from.in_(digests)).order_by(memories.c.seq)
+    return [Present._make(row) for row in view.connection.execute(query)]
 
 
 def forgotten(view: View) -> set[str]:
@@ -91,7 +120,7 @@ def present(
 
     By id whatever became of them, by digest those in sight; always those that may be seen only.
     """
-    columns = (memories.c.seq, memories.c.id, memories.c.version, memories.c.text, memories.c.state)
+    columns = _PRESENT
     mine = (memories.c.cube_id == cube.id) & statements.visible_to(cube.access)
     by_id: dict[str, Present] = {}
     by_digest: dict[str, Present] = {}
@@ -135,17 +164,21 @@ def arrive(tx: Tx, cube: CubeHeader, arrivals: Sequence[Arrival], *, detail: str
     return seqs
 
 
-def give_way(tx: Tx, cube: CubeHeader, old: Present) -> list[Row]:
+def give_way(
+    tx: Tx, cube: CubeHeader, old: Present, *, untouched: bool = False, verb: str = "replace"
+) -> list[Row]:
     """Erase a memory that another takes the place of; return the edges that it had.
 
-    Raises IllegalTransition for a frozen one. It is not noted as forgotten: it may be loaded again.
+    Raises IllegalTransition for one that was frozen, unless nobody touched it since it came in. It is
+    not noted as forgotten: it may be loaded again.
     """
-    check_writable(old.id, State(old.state), verb="replace")
+    if not untouched:
+        check_writable(old.id, State(old.state), verb="replace")
     query = select(edges).where(or_(edges.c.source == old.id, edges.c.target == old.id))
     kept = [dict(row._mapping) for row in tx.connection.execute(query)]
     tx.erase_words(tx.any_row(cube, old.id), reason="replaced")
     tx.connection.execute(delete(memories).where(memories.c.seq == old.seq))
-    tx._owe(cube, [(old.id, old.seq, old.version)], verb="replace")
+    tx._owe(cube, [(old.id, old.seq, old.version)], verb=verb)
     return kept
 
 
