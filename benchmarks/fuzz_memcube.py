@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import tempfile
 import time
@@ -25,8 +26,10 @@ from tests.properties.memcube_campaign import Campaign
 RESULT = Path(__file__).parent / "results" / "fuzz_memcube.json"
 
 
-def share(worker: int, workers: int, count: int, seed: int, folder: Path | None) -> Counter[str]:
-    """Load every file whose number is this worker's; return what became of them."""
+def share(
+    worker: int, workers: int, count: int, seed: int, folder: Path | None, seconds: float
+) -> Counter[str]:
+    """Load the files whose number is this worker's, for so long; return what became of them."""
     begin = time.perf_counter()
     with (
         tempfile.TemporaryDirectory(prefix="fuzz-", dir=folder) as place,
@@ -34,6 +37,8 @@ def share(worker: int, workers: int, count: int, seed: int, folder: Path | None)
     ):
         for done, number in enumerate(range(worker, count, workers), start=1):
             campaign.round(number)
+            if time.perf_counter() - begin > seconds:
+                break
             if done % 2000 == 0:
                 print(f"worker {worker}: {done:7,d} files, {time.perf_counter() - begin:6.0f} s", flush=True)
         campaign.check()
@@ -49,9 +54,17 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, default=None, help="where stores are made; else a temporary one"
     )
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long")
     given = parser.parse_args()
     begin = time.perf_counter()
-    run = partial(share, workers=given.workers, count=given.count, seed=given.seed, folder=given.folder)
+    run = partial(
+        share,
+        workers=given.workers,
+        count=given.count,
+        seed=given.seed,
+        folder=given.folder,
+        seconds=60 * given.minutes,
+    )
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
         outcomes = sum(pool.map(run, range(given.workers)), Counter[str]())
     record = {

@@ -15,7 +15,7 @@ from memos_core import (
     SecretFound,
     Terms,
 )
-from memos_core.interchange.arriving import Fate, OnConflict, fate
+from memos_core.interchange.fates import Fate, OnConflict, fate
 from memos_core.testing import InMemoryIndex
 from memos_core.vault.tx_load import Present
 from tests.unit.interchange.conftest import told

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from memos_core.errors import NotFound as NotFound
     from memos_core.errors import QuotaExceeded as QuotaExceeded
     from memos_core.errors import SecretFound as SecretFound
-    from memos_core.interchange.arriving import OnConflict as OnConflict
+    from memos_core.interchange.fates import OnConflict as OnConflict
     from memos_core.interchange.load import inspected as inspected
     from memos_core.interchange.manifest import Bounds as Bounds
     from memos_core.interchange.manifest import Dump as Dump
@@ -177,7 +177,7 @@ _HOME = {
     "Conversation": "reader.formats",
     "Records": "records",
     "AlreadyThere": "errors",
-    "OnConflict": "interchange.arriving",
+    "OnConflict": "interchange.fates",
     "inspected": "interchange.load",
     "Bounds": "interchange.manifest",
     "Dump": "interchange.manifest",

@@ -15,7 +15,7 @@ from memos_core.core import Core
 from memos_core.cube import Group, Principal, Right
 from memos_core.embed import EmbedderSpec
 from memos_core.errors import InvalidInput, NotFound
-from memos_core.interchange.arriving import OnConflict
+from memos_core.interchange.fates import OnConflict
 from memos_core.interchange.load import Order, loaded
 from memos_core.interchange.manifest import Bounds, Load, hexadecimal
 from memos_core.interchange.sealing import checked_passphrase

@@ -22,8 +22,8 @@ from urllib.parse import quote
 from memos_core.cube import Right
 from memos_core.errors import BackendError, FormatError, InvalidInput, NotFound
 from memos_core.governance import NEEDS
-from memos_core.interchange.arriving import OnConflict
 from memos_core.interchange.dump import Wish, dumped
+from memos_core.interchange.fates import OnConflict
 from memos_core.interchange.load import Order, loaded
 from memos_core.interchange.manifest import Load, Manifest, Terms, hexadecimal, moment
 from memos_core.interchange.sealing import checked_passphrase

@@ -6,7 +6,6 @@ Nothing is believed: every field passes the same checks as what a user hands to 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -104,7 +103,7 @@ def parsed(data: bytes, read: Callable[[Row], Row], *, part: str, number: int) -
         if not isinstance(document, dict):
             raise FormatError(f"{part}, line {number}: not a JSON object", line=number)
         return read(document)
-    except (InvalidInput, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as exc:
         said = f"{exc} is missing" if isinstance(exc, KeyError) else str(exc)
         raise FormatError(f"{part}, line {number}: {said}", line=number) from exc
 
@@ -215,8 +214,6 @@ def _time(document: Row, name: str) -> datetime | None:
 
 
 def _share(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidInput(f"usefulness is a number from 0 to 1, not {value!r}")
-    if not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise InvalidInput(f"usefulness is a number from 0 to 1, not {value!r}")
     return float(value)

@@ -13,7 +13,8 @@ from memos_core.errors import Forbidden, FormatError, NotFound
 from memos_core.governance import NEEDS
 from memos_core.interchange import segments
 from memos_core.interchange.archive import Archive
-from memos_core.interchange.arriving import Arriving, OnConflict, Tally
+from memos_core.interchange.arriving import Arriving, Tally
+from memos_core.interchange.fates import OnConflict
 from memos_core.interchange.incoming import link_rows, record_rows
 from memos_core.interchange.manifest import USUAL_BOUNDS, Bounds, Load, Manifest
 from memos_core.interchange.survey import Survey, surveyed

@@ -195,7 +195,7 @@ def from_bytes(data: bytes, *, digest: str) -> Manifest:
             signer=None if document.get("signer") is None else hexadecimal(document["signer"]),
             digest=digest,
         )
-    except (InvalidInput, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as exc:
         raise FormatError(f"the manifest is damaged ({exc}): get the file again") from exc
     _check_parts(manifest.parts)
     return manifest
