@@ -2,14 +2,16 @@
 
 `[--sizes 1000,10000] [--rounds 5]` prints a table and writes `benchmarks/results/interchange.json`.
 Memories are made-up turns of some 25 words in sessions of 50, vectors have 384 dimensions and are made by
-arithmetic, so that no model is timed. Megabytes are the unpacked bytes of all parts: text, history and
-vectors. Real SQLite on the disk that temporary files are on; the index is a twin in RAM.
+arithmetic, so that no model is timed. Seconds of computing are what one core needs, whoever else uses the
+machine; on a busy one they tell more than the clock does. Megabytes are the unpacked bytes of all parts:
+text, history and vectors. Real SQLite where temporary files are; the index is a twin in RAM.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import random
 import statistics
@@ -19,7 +21,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.latency.standin import Arithmetic
 from memos_core import Manifest, MemOS, Message, SigningKey, inspected
@@ -58,14 +60,26 @@ def filled(folder: Path, size: int) -> None:
         memos.drain()
 
 
-def timed(act: Callable[[int], object], rounds: int) -> float:
-    """Return the median seconds of several calls."""
-    seconds = []
-    for number in range(rounds):
-        begin = time.perf_counter()
-        act(number)
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
+class Took(NamedTuple):
+    """Medians of several calls: seconds on the clock, and of this process's computing."""
+
+    seconds: float
+    computing: float
+
+
+def timed(act: Callable[[], object], rounds: int) -> Took:
+    """Return how long a call takes."""
+    return middle([once(act) for _ in range(rounds)])
+
+
+def once(act: Callable[[], object]) -> Took:
+    begin, computed = time.perf_counter(), time.process_time()
+    act()
+    return Took(time.perf_counter() - begin, time.process_time() - computed)
+
+
+def middle(took: list[Took]) -> Took:
+    return Took(*(statistics.median(each) for each in zip(*took, strict=True)))
 
 
 def measured(folder: Path, size: int, rounds: int) -> list[dict[str, Any]]:
@@ -81,7 +95,7 @@ def measured(folder: Path, size: int, rounds: int) -> list[dict[str, Any]]:
         cube = memos.cube("turns")
         for name, how in files.items():
             path = folder / f"{name}.memcube"
-            wrote = timed(lambda _n, p=path, h=how: cube.dump(p, overwrite=True, **h), rounds)
+            wrote = timed(lambda p=path, h=how: cube.dump(p, overwrite=True, **h), rounds)
             opens = {"passphrase": PASSPHRASE} if "passphrase" in how else {}
             manifest = inspected(path, **opens)
             rows.append(row(f"dump, {name}", size, wrote, manifest, path))
@@ -89,7 +103,7 @@ def measured(folder: Path, size: int, rounds: int) -> list[dict[str, Any]]:
                 row(
                     f"inspect, {name}",
                     size,
-                    timed(lambda _n, p=path, o=opens: inspected(p, **o), rounds),
+                    timed(lambda p=path, o=opens: inspected(p, **o), rounds),
                     manifest,
                     path,
                 )
@@ -98,9 +112,9 @@ def measured(folder: Path, size: int, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def loads(folder: Path, path: Path, opens: dict[str, str], rounds: int) -> float:
-    """Return the median seconds of loading the file into an empty store."""
-    seconds = []
+def loads(folder: Path, path: Path, opens: dict[str, str], rounds: int) -> Took:
+    """Return how long it takes to load the file into an empty store."""
+    took = []
     for _ in range(rounds):
         with (
             tempfile.TemporaryDirectory(dir=folder) as place,
@@ -108,19 +122,19 @@ def loads(folder: Path, path: Path, opens: dict[str, str], rounds: int) -> float
         ):
             memos.cube("first").remember("the embedder is loaded")
             memos.drain()
-            begin = time.perf_counter()
-            memos.load(path, **opens)
-            seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
+            took.append(once(lambda memos=memos: memos.load(path, **opens)))
+    return middle(took)
 
 
-def row(what: str, size: int, seconds: float, manifest: Manifest, path: Path) -> dict[str, Any]:
+def row(what: str, size: int, took: Took, manifest: Manifest, path: Path) -> dict[str, Any]:
     return {
         "what": what,
         "memories": size,
-        "seconds": round(seconds, 4),
-        "mb_per_second": round(manifest.size / 1e6 / seconds, 1),
-        "memories_per_second": round(size / seconds),
+        "seconds": round(took.seconds, 4),
+        "seconds_of_computing": round(took.computing, 4),
+        "mb_per_second": round(manifest.size / 1e6 / took.seconds, 2),
+        "mb_per_second_of_computing": round(manifest.size / 1e6 / took.computing, 2),
+        "memories_per_second_of_computing": round(size / took.computing),
         "unpacked_mb": round(manifest.size / 1e6, 2),
         "file_mb": round(path.stat().st_size / 1e6, 2),
     }
@@ -146,6 +160,8 @@ def main() -> None:
         "rounds": given.rounds,
         "dimensions": DIMENSIONS,
         "rows": rows,
+        "load_average_at_the_end": round(os.getloadavg()[0], 1),
+        "cores_of_the_machine": os.cpu_count(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"platform": platform.platform(), "python": platform.python_version()},
     }
