@@ -11,7 +11,6 @@ EXAMPLES = [
     errors.NotFound("memory", "m1"),
     errors.Conflict("m1", expected=1, found=3),
     errors.IllegalTransition("m1", state="frozen", verb="revise"),
-    errors.AlreadyThere("notes", ["m1", "m2"]),
     errors.QuotaExceeded("notes", what="memories", limit=3, wanted=4),
     errors.Forbidden("bob", verb="write", what="cube 'notes'"),
     errors.InvalidInput("text is empty"),
@@ -22,6 +21,7 @@ EXAMPLES = [
     errors.Closed(),
     errors.BackendError("it failed"),
     errors.BackendUnavailable("try later"),
+    errors.AlreadyThere("notes", ["m1", "m2"]),
 ]
 
 
@@ -57,6 +57,7 @@ def test_bad_input_is_a_value_error_as_well():
         (EXAMPLES[6], {"kinds": ("email", "card")}, "email, card"),
         (EXAMPLES[7], {"found": "9", "wanted": "1"}, "newer"),
         (EXAMPLES[8], {"line": 3}, "line 3"),
+        (EXAMPLES[13], {"cube": "notes", "ids": ("m1", "m2")}, "on_conflict='skip'"),
         (EXAMPLES[9], {"folder": "/folder", "holder": "process 7"}, "process 7"),
         (EXAMPLES[10], {}, "MemOS.open"),
     ],
