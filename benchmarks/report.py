@@ -175,6 +175,8 @@ _SECTIONS: dict[str, _Section] = {
     ),
     "governance": ("What asking costs, and erasing", "python -m benchmarks.governance", _plain),
     "sigkill": ("Kills without a loss", "python -m benchmarks.robustness.sigkill", _plain),
+    "interchange": ("A cube in one file", "python -m benchmarks.interchange", _plain),
+    "fuzz_memcube": ("Broken files, loaded or refused", "python -m benchmarks.fuzz_memcube", _plain),
     "adapters_langchain": (
         "What the LangChain adapter adds",
         "python -m benchmarks.adapters.langchain",

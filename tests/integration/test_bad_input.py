@@ -169,6 +169,16 @@ REFUSED = {
     "limit to less than nothing": lambda cube, m: cube.limit(memories=-1),
     "limit to half a byte": lambda cube, m: cube.limit(text_bytes=0.5),
     "limit to a number of days": lambda cube, m: cube.limit(ttl=30),
+    "dump nowhere": lambda cube, m: cube.dump(""),
+    "dump to a number": lambda cube, m: cube.dump(5),
+    "dump through a NUL": lambda cube, m: cube.dump("a\0b"),
+    "dump over what is there": lambda cube, m: cube.dump(__file__),
+    "dump over a folder": lambda cube, m: cube.dump("/", overwrite=True),
+    "dump signed by a word": lambda cube, m: cube.dump("never", sign="me"),
+    "dump sealed with nothing": lambda cube, m: cube.dump("never", passphrase=""),
+    "dump sealed with bytes": lambda cube, m: cube.dump("never", passphrase=b"word"),
+    "dump sealed with half a character": lambda cube, m: cube.dump("never", passphrase="\ud83d"),
+    "dump on terms of a word": lambda cube, m: cube.dump("never", terms="MIT"),
 }
 
 
@@ -516,4 +526,5 @@ def test_a_folder_copied_while_closed_is_a_store_of_its_own(open_memos, folder, 
 
 def test_every_verb_of_a_cube_meets_bad_input_above():
     verbs = {name for name in dir(MemCube) if not name.startswith("_") and callable(getattr(MemCube, name))}
-    assert verbs - {what.split()[0] for what in REFUSED} == {"count", "lag", "grants", "limits"}  # no input
+    no_input = {"count", "lag", "grants", "limits", "imports"}
+    assert verbs - {what.split()[0] for what in REFUSED} == no_input

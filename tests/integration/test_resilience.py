@@ -602,6 +602,7 @@ STORE_VERBS = {
     "cube": lambda memos: memos.cube("notes"),
     "cubes": lambda memos: memos.cubes(),
     "compose": lambda memos: memos.compose(),
+    "load": lambda memos: memos.load("never"),
     "lag": lambda memos: memos.lag(),
     "drain": lambda memos: memos.drain(),
     "reindex": lambda memos: memos.reindex(),

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import inspect
+import shutil
+import tempfile
+import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +27,10 @@ from memos_core import (
     Right,
     Runtime,
     Segment,
+    Store,
 )
 from memos_core.governance import NEEDS
-from memos_core.testing import ScriptedEngine
+from memos_core.testing import HashEmbedder, InMemoryIndex, ScriptedEngine
 
 
 def one_in(cube, state, otherwise):
@@ -62,6 +69,19 @@ def segment_of(cube):
         **sizes,
         **uses,
     )
+
+
+FILES = Path(tempfile.mkdtemp(prefix="memcubes-"))
+atexit.register(shutil.rmtree, FILES, ignore_errors=True)
+
+
+@functools.cache
+def a_file():
+    """Return a file with one memory, from another store."""
+    given = {"embedder": HashEmbedder(dimensions=64), "index": InMemoryIndex(dimensions=64)}
+    with MemOS.open(FILES / "store", **given) as memos:
+        memos.cube("notes").remember("words from a file")
+        return memos.cube("notes").dump(FILES / "given.memcube").path
 
 
 def asked(cube, verb, *given):
@@ -111,6 +131,9 @@ CALLS = {
     "compose.list": lambda cube, m: together(cube).list(),
     "compose.count": lambda cube, m: together(cube).count(),
     "forget_cube": lambda cube, m: store_of(cube).forget_cube(cube.name, owner=cube.owner),
+    "dump": lambda cube, m: cube.dump(FILES / f"{uuid.uuid4().hex}.memcube"),
+    "imports": lambda cube, m: cube.imports(),
+    "load": lambda cube, m: store_of(cube).load(a_file(), name=cube.name, owner=cube.owner),
     "records.put": lambda cube, m: cube.records.put([Entry(key="new", data={}, texts=("new words",))]),
     "records.get": lambda cube, m: cube.records.get(["k"], renew=True),
     "records.list": lambda cube, m: cube.records.list(),
@@ -118,6 +141,7 @@ CALLS = {
     "records.renew": lambda cube, m: cube.records.renew(["k"]),
     "records.sweep": lambda cube, m: cube.records.sweep(),
     "records.count": lambda cube, m: cube.records.count(),
+    "publish": lambda cube, m: Store("memory://every-verb").publish(cube),
     "segments": lambda cube, m: store_of(cube).segments(cube),
     "evict": lambda cube, m: store_of(cube).evict([segment_of(cube)]),
     "pin": lambda cube, m: store_of(cube).pin(segment_of(cube)),
@@ -150,6 +174,7 @@ STORE = {
     "upkeep": "does what was promised when a memory was written",
     "segments": "enters each cube: in the table above",
     "evict": "likewise",
+    "load": "likewise",
     "pin": "likewise",
     "verify_segments": "likewise",
     "stats": "counts and sizes",
@@ -167,7 +192,16 @@ def verbs(kind):
 
 def test_no_verb_of_a_cube_is_left_out():
     of_records = {f"records.{verb}" for verb in verbs(Records)}
-    of_the_store = {"segments", "evict", "pin", "verify_segments", "compose", "forget_cube"}
+    of_the_store = {
+        "segments",
+        "evict",
+        "pin",
+        "verify_segments",
+        "compose",
+        "forget_cube",
+        "load",
+        "publish",
+    }
     of_the_store |= {f"compose.{verb}" for verb in verbs(ComposedCubes)}
     of_runtimes = verbs(Runtime) - {"open", "close"}
     assert verbs(MemCube) | of_records | of_the_store | of_runtimes == set(NEEDS) == set(CALLS)

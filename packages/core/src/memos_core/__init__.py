@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from memos_core.erasure import Erasure as Erasure
     from memos_core.erasure import ErasureCheck as ErasureCheck
     from memos_core.erasure import Residue as Residue
+    from memos_core.errors import AlreadyThere as AlreadyThere
     from memos_core.errors import BackendError as BackendError
     from memos_core.errors import BackendUnavailable as BackendUnavailable
     from memos_core.errors import Closed as Closed
@@ -51,6 +52,15 @@ if TYPE_CHECKING:
     from memos_core.errors import QuotaExceeded as QuotaExceeded
     from memos_core.errors import SecretFound as SecretFound
     from memos_core.errors import WrongPurpose as WrongPurpose
+    from memos_core.interchange.fates import OnConflict as OnConflict
+    from memos_core.interchange.load import inspected as inspected
+    from memos_core.interchange.manifest import Bounds as Bounds
+    from memos_core.interchange.manifest import Dump as Dump
+    from memos_core.interchange.manifest import Load as Load
+    from memos_core.interchange.manifest import Manifest as Manifest
+    from memos_core.interchange.manifest import Part as Part
+    from memos_core.interchange.manifest import Terms as Terms
+    from memos_core.interchange.signing import SigningKey as SigningKey
     from memos_core.kv import Segment as Segment
     from memos_core.kv import Verified as Verified
     from memos_core.lineage import Kin as Kin
@@ -76,9 +86,14 @@ if TYPE_CHECKING:
     from memos_core.query import Recall as Recall
     from memos_core.query import Where as Where
     from memos_core.query import Why as Why
+    from memos_core.reader.exports import Export as Export
+    from memos_core.reader.exports import Items as Items
+    from memos_core.reader.exports import read_export as read_export
+    from memos_core.reader.formats import Conversation as Conversation
     from memos_core.record import Entry as Entry
     from memos_core.record import Match as Match
     from memos_core.record import Record as Record
+    from memos_core.record import in_words as in_words
     from memos_core.records import Records as Records
     from memos_core.redaction import Redaction as Redaction
     from memos_core.remote_runtime import RemoteRuntime as RemoteRuntime
@@ -89,6 +104,8 @@ if TYPE_CHECKING:
     from memos_core.runtime import Runtime as Runtime
     from memos_core.segment import EngineIdentity as EngineIdentity
     from memos_core.segment import Origin as Origin
+    from memos_core.store import Published as Published
+    from memos_core.store import Store as Store
     from memos_core.timeline import At as At
     from memos_core.timeline import Diff as Diff
     from memos_core.timeline import Gone as Gone
@@ -99,6 +116,7 @@ if TYPE_CHECKING:
     from memos_core.timeline import Revised as Revised
     from memos_core.timeline import Rollback as Rollback
     from memos_core.timeline import Snapshot as Snapshot
+    from memos_core.vault.tx_load import Import as Import
 
 __version__ = "0.1.0"
 
@@ -177,8 +195,26 @@ _HOME = {
     "Origin": "segment",
     "Entry": "record",
     "Match": "record",
+    "Published": "store",
+    "Store": "store",
     "Record": "record",
+    "in_words": "record",
+    "Export": "reader.exports",
+    "Items": "reader.exports",
+    "read_export": "reader.exports",
+    "Conversation": "reader.formats",
     "Records": "records",
+    "AlreadyThere": "errors",
+    "OnConflict": "interchange.fates",
+    "inspected": "interchange.load",
+    "Bounds": "interchange.manifest",
+    "Dump": "interchange.manifest",
+    "Load": "interchange.manifest",
+    "Manifest": "interchange.manifest",
+    "Part": "interchange.manifest",
+    "Terms": "interchange.manifest",
+    "SigningKey": "interchange.signing",
+    "Import": "vault.tx_load",
     "Redaction": "redaction",
     "At": "timeline",
     "Diff": "timeline",

@@ -175,6 +175,8 @@ class AsyncMemCube:
     find = _awaited_verb(MemCube.find)
     count = _awaited_verb(MemCube.count)
     lag = _awaited_verb(MemCube.lag)
+    dump = _awaited_verb(MemCube.dump)
+    imports = _awaited_verb(MemCube.imports)
 
 
 class AsyncMemOS:
@@ -260,6 +262,7 @@ class AsyncMemOS:
     evict = _awaited_care(MemOS.evict)
     pin = _awaited_care(MemOS.pin)
     verify_segments = _awaited_care(MemOS.verify_segments)
+    load = _awaited_care(MemOS.load)
     group = _awaited_care(MemOS.group)
     groups = _awaited_care(MemOS.groups)
     lag = _awaited_care(MemOS.lag)

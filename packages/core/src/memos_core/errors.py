@@ -5,6 +5,7 @@
     MemOSError
     ├── NotFound              no such memory or cube, or not for you: the two look alike on purpose
     ├── Conflict              somebody else revised it first (`expected`, `found`)
+    ├── AlreadyThere          the cube has some of what a file would bring (`ids`)
     ├── IllegalTransition     the life cycle has no such step
     ├── Forbidden             you may see it, you may not do this to it
     │   └── WrongPurpose          ... for this purpose (`purpose`, `purposes`)
@@ -21,7 +22,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -56,6 +57,18 @@ class Conflict(MemOSError):
             f"read it again, decide again, and revise with expected={found}"
         )
         self.memory_id, self.expected, self.found = memory_id, expected, found
+
+
+class AlreadyThere(MemOSError):
+    """A cube has memories, or records, that a file brings in other words; nothing was loaded."""
+
+    def __init__(self, cube: str, ids: Sequence[str]) -> None:
+        some = ", ".join(repr(each) for each in ids[:3])
+        super().__init__(
+            f"cube {cube!r} has {len(ids)} of these already in other words ({some}): load with "
+            f"on_conflict='skip', 'replace' or 'keep_both', or into a new cube with name=..."
+        )
+        self.cube, self.ids = cube, tuple(ids)
 
 
 class IllegalTransition(MemOSError):

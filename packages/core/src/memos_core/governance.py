@@ -36,6 +36,9 @@ NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
         **dict.fromkeys(("records.put", "records.renew", "records.sweep"), Right.WRITE),
         **dict.fromkeys(("chat", "stream", "build", "segments", "verify_segments"), Right.READ),
         **dict.fromkeys(("evict", "pin"), Right.WRITE),
+        **dict.fromkeys(("dump", "imports"), Right.READ),  # a file holds nothing that could not be read
+        **dict.fromkeys(("load",), Right.WRITE),
+        **dict.fromkeys(("publish",), Right.SHARE),
     }
 )
 """What each verb of a cube needs, or one that works on a cube. A verb that is not here fails the test

@@ -11,6 +11,7 @@ from memos_core.erasure import Erasure
 from memos_core.errors import InvalidInput
 from memos_core.governance import NEEDS
 from memos_core.lineage import Lineage
+from memos_core.memcube_files import Files
 from memos_core.memcube_life import LifeCycle
 from memos_core.memcube_sharing import Sharing
 from memos_core.memcube_time import TimeMachine
@@ -44,7 +45,7 @@ from memos_core.vault import outbox, pasts, tracing, tx_erase
 from memos_core.vault.draft import Draft, statement_digest
 
 
-class MemCube(LifeCycle, Sharing, TimeMachine):
+class MemCube(LifeCycle, Sharing, TimeMachine, Files):
     """A named container of memories, as one principal sees it. Made by `MemOS.cube`.
 
     Every verb is one transaction and safe to call from any thread. A memory or a cube that the

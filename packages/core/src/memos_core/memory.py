@@ -15,6 +15,7 @@ MAX_TTL = timedelta(days=365_000)
 
 
 VERBATIM, STATEMENT, COPY, RECORD_TEXTS = "verbatim", "statement", "copy", "record"
+IMPORT = "import:"
 OWN_MAKERS = (VERBATIM, STATEMENT, COPY, RECORD_TEXTS)
 """How this store itself makes memories: a message as it was said, a statement as it was given, a copy,
 the texts of a record. What an importer made begins with "import:"; anything else is an extractor."""
@@ -69,7 +70,7 @@ class Descriptive:
 
     kind: str = "fact"
     tags: tuple[str, ...] = ()
-    origin: str = "stated"  # "stated" by remember(), "said" by ingest(), "copied", "extracted", "imported"
+    origin: str = "stated"  # "stated" by remember(), "said" by ingest(), "copied", "extracted"
     made_by: str = STATEMENT  # what put it into these words: see `OWN_MAKERS`, or an extractor's name
     speaker: str | None = None
     role: str | None = None
@@ -78,6 +79,7 @@ class Descriptive:
     event_at: datetime | None = None  # when it happened or was said
     created_at: datetime  # when this store first wrote it
     updated_at: datetime  # when this store last wrote it
+    imported_from: str | None = None  # the digest of the manifest of the file that it came in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +166,8 @@ class Message:
     """One turn of a conversation, as it was said.
 
     `at` must know its time zone. `id` is the caller's own name for the message, if it has one:
-    a message sent again under the same id is the same message.
+    a message sent again under the same id is the same message. `made_by` says what put it into these
+    words, where that was not its speaker: an importer ("import:mem0") or a model.
     """
 
     speaker: str
@@ -172,10 +175,13 @@ class Message:
     at: datetime | None = field(default=None, kw_only=True)
     role: str | None = field(default=None, kw_only=True)
     id: str | None = field(default=None, kw_only=True)
+    made_by: str = field(default=VERBATIM, kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         checked_name(self.speaker, what="speaker")
         checked_text(self.text)
+        if self.made_by != VERBATIM and not str(self.made_by).startswith(IMPORT):
+            checked_maker(self.made_by)
         object.__setattr__(self, "at", checked_time(self.at, what="at"))
         if self.id is not None:
             checked_name(self.id, what="message id")
@@ -259,7 +265,7 @@ def checked_id(memory_id: object) -> str:
 def checked_maker(name: object) -> str:
     """Return `name` if it can be that of an extractor or a model, and not one of our own words."""
     maker = checked_name(name, what="made_by")
-    if maker in OWN_MAKERS or maker.startswith("import:"):
+    if maker in OWN_MAKERS or maker.startswith(IMPORT):
         raise InvalidInput(
             f"made_by={maker!r} is what the store itself writes: name the extractor or the model"
         )

@@ -21,6 +21,7 @@ from memos_core.governance import NEEDS
 from memos_core.kv import Segment, Verified
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
+from memos_core.memos_files import Loading
 from memos_core.opened import RESIDENT_BYTES, Lease, Settings, connected, found, remembered, settings_of
 from memos_core.protocols import TextIndex
 from memos_core.redaction import Redaction, checked_redaction
@@ -30,7 +31,7 @@ from memos_core.vault.catalog import utc_now
 LOCAL = Principal("local")
 
 
-class MemOS:
+class MemOS(Loading):
     """A memory store in a folder, seen by one principal.
 
     ::

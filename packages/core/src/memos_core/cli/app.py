@@ -14,8 +14,10 @@ from memos_core.cli import (
     caring,
     erasing,
     living,
+    moving,
     reading,
     sharing,
+    storing,
     story,
     tracing,
     traveling,
@@ -152,6 +154,8 @@ _COMMANDS: dict[str, list[Callable[..., None]]] = {
         sharing.limit,
     ],
     "Look": [reading.recall, reading.list_, reading.show, reading.history, tracing.lineage],
+    "Move": [moving.dump, moving.load, moving.inspect, moving.keygen, moving.import_],
+    "Publish": [storing.publish, storing.published, storing.subscribe, storing.update],
     "Look after the store": [caring.stats, caring.doctor, caring.reindex],
 }
 for _panel, _commands in _COMMANDS.items():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from memos_core.errors import InvalidInput
-from memos_core.memory import VERBATIM, Message, Trust, Visibility, checked_name
+from memos_core.memory import Message, Trust, Visibility, checked_name
 from memos_core.redaction import OFF, Redaction
 from memos_core.tiers.text.speech import ROLES
 from memos_core.vault.draft import Draft, digest_of, instant
@@ -38,16 +39,14 @@ def _said(message: object, session: str | None, redaction: Redaction) -> Draft:
         raise InvalidInput(f"ingest takes Message(speaker, text) values, not {type(message).__name__}")
     message = replace(message, text=redaction.text(message.text), speaker=redaction.name(message.speaker))
     role = message.role or (message.speaker if message.speaker.lower() in ROLES else None)
-    if message.id is not None:
-        digest = digest_of("id", session, message.id)
-    else:
-        digest = digest_of("said", session, message.speaker, instant(message.at), message.text)
     return Draft(
         text=message.text,
-        digest=digest,
+        digest=message_digest(
+            message.text, session=session, speaker=message.speaker, at=message.at, message_id=message.id
+        ),
         kind="message",
         origin="said",
-        made_by=VERBATIM,
+        made_by=message.made_by,
         turn=True,
         speaker=message.speaker,
         role=role,
@@ -55,3 +54,12 @@ def _said(message: object, session: str | None, redaction: Redaction) -> Draft:
         message_id=message.id,
         event_at=message.at,
     )
+
+
+def message_digest(
+    text: str, *, session: str | None, speaker: str, at: datetime | None, message_id: str | None
+) -> str:
+    """Return what makes two messages of a cube the same: session and id, or else who said what when."""
+    if message_id is not None:
+        return digest_of("id", session, message_id)
+    return digest_of("said", session, speaker, instant(at), text)

@@ -79,6 +79,7 @@ def _descriptive(row: Row[Any]) -> Descriptive:
         event_at=row.event_at,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        imported_from=row.imported_from,
     )
 
 

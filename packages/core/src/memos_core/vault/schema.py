@@ -169,9 +169,25 @@ memories = Table(
     Column("hits", Integer, nullable=False),
     Column("last_used", UtcTime),
     Column("usefulness", Float, nullable=False),
+    Column("imported_from", String),  # the digest of the manifest of the file that it came in
     Index(None, "cube_id", "session", "position"),
     Index(None, "cube_id", "digest"),
     sqlite_autoincrement=True,  # a sequence number is never given twice, not even after an erasure
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=True),
+    Column("cube_id", ForeignKey("cubes.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("digest", String, nullable=False),  # of the manifest
+    Column("name", String, nullable=False),  # of the cube in the file, and its owner there
+    Column("owner", String, nullable=False),
+    Column("signer", String),
+    Column("place", String),  # the store that it was fetched from
+    Column("version", BigInteger),  # of the publication
+    Column("by", String, nullable=False),
+    Column("at", UtcTime, nullable=False),
 )
 
 versions = Table(

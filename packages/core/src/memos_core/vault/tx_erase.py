@@ -57,6 +57,7 @@ class Tally:
     """What one erasure has erased so far."""
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    verb: str = "forget"
     counts: Counter[str] = field(default_factory=Counter)
     memories: list[str] = field(default_factory=list)
     shared: list[str] = field(default_factory=list)
@@ -119,7 +120,7 @@ def _unshare(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
     tally.shared.append(row.id)
     tally.counts["shared"] += 1
     tally.counts["artifacts"] += artifacts.outdate(tx.connection, [row.seq], reason="erased")
-    tx._owe(cube, [(row.id, row.seq, row.version)], verb="forget", detail=tally.id)
+    tx._owe(cube, [(row.id, row.seq, row.version)], verb=tally.verb, detail=tally.id)
 
 
 def _erase_own(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
@@ -135,7 +136,7 @@ def _erase_own(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally)
     for frozen in (False, True):
         told = [row for row in rows if (row.state == State.FROZEN.value) is frozen]
         detail = f"frozen {tally.id}" if frozen else tally.id
-        tx._owe(cube, [(row.id, row.seq, row.version) for row in told], verb="forget", detail=detail)
+        tx._owe(cube, [(row.id, row.seq, row.version) for row in told], verb=tally.verb, detail=detail)
 
 
 def _reach_forks(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
@@ -148,7 +149,7 @@ def _reach_forks(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tall
         _erase_own(tx, tx.counted(tx.header(fork_id)), found, tally)
     if forks.of(tx, cube.id):
         for row in rows:
-            tally.cubes |= dict.fromkeys(forks.gone(tx, tx.row(row.seq), verb="forget"))
+            tally.cubes |= dict.fromkeys(forks.gone(tx, tx.row(row.seq), verb=tally.verb))
 
 
 def _texts(tx: Tx, seqs: Sequence[int]) -> Iterable[str]:
@@ -235,7 +236,7 @@ def empty_cube(tx: Tx, cube: CubeHeader, tally: Tally) -> None:
     tally.cubes |= dict.fromkeys(forks.cut(tx, cube, detail=f"base {tally.id}"))
     tally.counts["cubes"] += 1
     tx._note(cube, "forget", detail=f"cube {tally.id}")
-    gone = {"owner": artifacts.NOBODY, "name": cube.id}
+    gone = {"owner": artifacts.NOBODY, "name": cube.id, "base_cube": None}
     tx.connection.execute(update(cubes).where(cubes.c.id == cube.id).values(gone))
 
 

@@ -43,6 +43,7 @@ def of_memory(
         "hits": 0,
         "last_used": None,
         "usefulness": 0.0,
+        "imported_from": None,
     }
 
 

@@ -151,7 +151,7 @@ class View:
         query = select(memories.c.id).where(memories.c.seq.in_(known), memories.c.cube_id == cube.id)
         found: str | None = self.connection.execute(query).scalar()
         if found is None and (above := self._copy_of(cube.base.cube, memory_id)) is not None:
-            return self._copy_of(cube, above)  # what it shared was itself a copy's original
+            return self._copy_of(cube, above) or above  # what it shared, or shares, is itself a copy
         return found
 
     def memory(self, cube: CubeHeader, memory_id: str) -> Memory:
@@ -211,7 +211,7 @@ class View:
         """Return the memories in sight (or in this state) that match, as they were first written."""
         there = statements.in_state(state, self.now)
         query = self._matching(select(memories).where(there), cube, where)
-        query = query.order_by(memories.c.seq) if cube.is_plain else query.order_by(_first(), memories.c.seq)
+        query = query.order_by(*in_order(cube))
         return self._values(cube, self.ask(cube, query.limit(limit).offset(offset)).all())
 
     def settled(self, cube: CubeHeader, where: Where, *, limit: int) -> list[Memory]:
@@ -360,7 +360,9 @@ class View:
         return str(self.connection.execute(text("PRAGMA quick_check(1)")).scalar_one())
 
 
-def _first() -> ColumnElement[int]:
-    """Return when a memory was first written: for a fork's copy, when that was which it is a copy of."""
+def in_order(cube: CubeHeader) -> list[ColumnElement[int]]:
+    """Return the order in which memories were first written: a fork's copy stands where its original did."""
+    if cube.is_plain:
+        return [memories.c.seq]
     of = select(twins.c.first_seq).where(twins.c.copy_seq == memories.c.seq).limit(1)
-    return func.coalesce(of.correlate(memories).scalar_subquery(), memories.c.seq)
+    return [func.coalesce(of.correlate(memories).scalar_subquery(), memories.c.seq), memories.c.seq]
