@@ -12,7 +12,7 @@ everybody is an admin, what is private is shown to readers, revoking leaves the 
 is hidden are shown, granting leaves no trace in the audit. In its past: it shows the present, a
 snapshot sees later changes, a rollback brings the erased back, or the words without their keys. In
 its forks: a fork writes through to its base, a base to its forks, the erased stay in copies, a merge
-drops what is theirs, a fork trusts what its base doubts. In whose words count: revising makes
+drops what is theirs. In whose words count: revising makes
 trusted, doubt does not go down the line, a link to what is doubted binds nothing. In what a call is
 for: a recall does not ask. In erasing many: words stay after a filter, a filter forgets what is
 frozen, or passes over what is archived, an erased cube can still be entered.
@@ -331,10 +331,6 @@ def the_erased_stay_in_copies(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(forks, "copies", lambda *given: [])
 
 
-def a_fork_trusts_what_its_base_doubts(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(tx_trust, "_tell_forks", lambda *given: None)
-
-
 def merges_drop_theirs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tx_merge, "_take", lambda *given: None)
 
@@ -427,7 +423,6 @@ def an_erased_cube_can_be_entered(patch: pytest.MonkeyPatch) -> None:
         bases_write_to_their_forks,
         the_erased_stay_in_copies,
         merges_drop_theirs,
-        a_fork_trusts_what_its_base_doubts,
         revising_makes_trusted,
         doubt_does_not_go_down_the_line,
         a_doubtful_origin_binds_nothing,
