@@ -10,12 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autogen_memos.agent_memory import AgentMemory as AgentMemory
     from autogen_memos.memory import MemOSMemory as MemOSMemory
+    from autogen_memos.scopes import Scope as Scope
+    from autogen_memos.team import HandoffPack as HandoffPack
+    from autogen_memos.team import TeamMemory as TeamMemory
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "AgentMemory": "agent_memory",
+    "HandoffPack": "team",
     "MemOSMemory": "memory",
+    "Scope": "scopes",
+    "TeamMemory": "team",
 }
 
 __all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names by construction

@@ -16,6 +16,7 @@ from autogen_memos.contents import content_of, statement_of, tag_of
 from autogen_memos.notes import HEADING, Found, Mark, Role, in_view, last_question, within
 from autogen_memos.placing import placed
 from autogen_memos.said import messages_of
+from autogen_memos.standing import Standing
 from autogen_memos.waiting import awaited
 from autogen_memos.written_down import (
     store_from_config,
@@ -23,7 +24,7 @@ from autogen_memos.written_down import (
     where_from_config,
     where_to_config,
 )
-from memos_core import Closed, Erasure, InvalidInput, MemCube, MemOS, Recall, Visibility, Where
+from memos_core import Erasure, InvalidInput, MemCube, MemOS, Recall, Visibility, Where
 
 _ASKED = ("k", "budget", "where", "session", "metadata")
 
@@ -92,9 +93,7 @@ class MemOSMemory(Memory, Component[MemOSMemoryConfig]):
         self.cube, self.owner, self.k, self.budget = cube, owner, k, budget
         self.where, self.session, self.visibility = where, session, str(visibility)
         self._mark = Mark(label=cube if owner is None else f"{owner}/{cube}", role=inject_as, heading=heading)
-        self._lent: MemOS | None = None  # a share of our own in the store, to be given back
-        self._opened: MemCube | None = None
-        self._closed = False
+        self._on = Standing(self.memos)
 
     @property
     def name(self) -> str:
@@ -150,10 +149,7 @@ class MemOSMemory(Memory, Component[MemOSMemoryConfig]):
         A store that was opened for a loaded config closes with its last user; one that was handed in
         stays open.
         """
-        self._closed = True
-        lent, self._lent = self._lent, None
-        if lent is not None:
-            await awaited(None, lent.close)
+        await self._on.end()
 
     # --- ours --------------------------------------------------------------------------------
 
@@ -181,11 +177,7 @@ class MemOSMemory(Memory, Component[MemOSMemoryConfig]):
         return [memory.id for memory in kept]
 
     def _cube(self) -> MemCube:
-        if self._closed:
-            raise Closed
-        if self._opened is None:
-            self._opened = self.memos.cube(self.cube, owner=self.owner)
-        return self._opened
+        return self._on.cube(self.cube, self.owner)
 
     def _recalled(
         self,
@@ -242,7 +234,7 @@ class MemOSMemory(Memory, Component[MemOSMemoryConfig]):
         fields = {name: getattr(config, name) for name in type(config).model_fields}
         given = {name: value for name, value in fields.items() if name not in ("store", "user", "where")}
         memory = cls(memos, where=where_from_config(config.where), **given)
-        memory._lent = memos
+        memory._on.lent = memos
         return memory
 
 

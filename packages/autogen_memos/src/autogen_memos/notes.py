@@ -94,12 +94,22 @@ def in_view(messages: Sequence[LLMMessage]) -> set[str]:
 
 def line_of(memory: Memory, *, reader: str, place: str = "") -> str:
     """Return a memory as one quoted, dated line that names who wrote it, if that is not the reader."""
-    line = Recall("", (Hit(memory=memory, score=0.0, why=_NOTHING),)).render()
+    line = quoted(memory)
     author = memory.header.governance.owner
     labels = [place] if place else []
     if author != reader:
         labels.append(f"written by {plain(author)}")
     return f"{line} [{', '.join(labels)}]" if labels else line
+
+
+def quoted(memory: Memory) -> str:
+    """Return a memory as the core renders it for a prompt."""
+    return Recall("", (Hit(memory=memory, score=0.0, why=_NOTHING),)).render()
+
+
+def already_told(messages: Sequence[LLMMessage], mark: Mark) -> str:
+    """Return what other memories' notes say in this prompt."""
+    return "\n".join(words_of(each) for each in messages if is_notes(each) and not mark.is_on(each))
 
 
 def within(hits: Iterable[Hit], budget: int, *, reader: str) -> list[tuple[Hit, str]]:
