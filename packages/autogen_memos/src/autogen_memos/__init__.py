@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autogen_memos.agent_memory import AgentMemory as AgentMemory
+    from autogen_memos.chat import MemOSChatCompletionClient as MemOSChatCompletionClient
     from autogen_memos.memory import MemOSMemory as MemOSMemory
     from autogen_memos.scopes import Scope as Scope
     from autogen_memos.team import HandoffPack as HandoffPack
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AgentMemory": "agent_memory",
     "HandoffPack": "team",
+    "MemOSChatCompletionClient": "chat",
     "MemOSMemory": "memory",
     "Scope": "scopes",
     "TeamMemory": "team",

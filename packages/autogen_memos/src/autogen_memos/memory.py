@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, ClassVar, Self
 
@@ -24,7 +25,7 @@ from autogen_memos.written_down import (
     where_from_config,
     where_to_config,
 )
-from memos_core import Erasure, InvalidInput, MemCube, MemOS, Recall, Visibility, Where
+from memos_core import Erasure, InvalidInput, MemCube, MemOS, Message, Recall, Visibility, Where
 
 _ASKED = ("k", "budget", "where", "session", "metadata")
 
@@ -92,13 +93,18 @@ class MemOSMemory(Memory, Component[MemOSMemoryConfig]):
         self.memos = memos if user is None else memos.as_principal(user)
         self.cube, self.owner, self.k, self.budget = cube, owner, k, budget
         self.where, self.session, self.visibility = where, session, str(visibility)
-        self._mark = Mark(label=cube if owner is None else f"{owner}/{cube}", role=inject_as, heading=heading)
+        self.mark = Mark(label=cube if owner is None else f"{owner}/{cube}", role=inject_as, heading=heading)
         self._on = Standing(self.memos)
 
     @property
     def name(self) -> str:
         """What the memory is called in a prompt: the cube, after its owner if that is somebody else."""
-        return self._mark.label
+        return self.mark.label
+
+    @property
+    def user(self) -> str:
+        """Who acts: whose name what is written carries."""
+        return self.memos.principal.name
 
     # --- AutoGen's verbs ---------------------------------------------------------------------
 
@@ -106,9 +112,9 @@ class MemOSMemory(Memory, Component[MemOSMemoryConfig]):
         """Put what the memory says to the last message into the context, in place of what it said before."""
         messages = await model_context.get_messages()
         question = last_question(messages)
-        found = Found() if question is None else await awaited(None, self._found, question, in_view(messages))
-        note = self._mark.message(found.lines) if found.lines else None
-        shown = await placed(model_context, self._mark, note)
+        found = Found() if question is None else await awaited(None, self.found, question, in_view(messages))
+        note = self.mark.message(found.lines) if found.lines else None
+        shown = await placed(model_context, self.mark, note)
         return UpdateContextResult(memories=MemoryQueryResult(results=list(found.contents) if shown else []))
 
     async def query(
@@ -169,7 +175,17 @@ class MemOSMemory(Memory, Component[MemOSMemoryConfig]):
         Each message keeps its source as speaker, its time and its id: a result that is given again,
         or that begins with what another has said, keeps nothing twice.
         """
-        said, session = messages_of(result), self.session if session is None else session
+        return await self.keep(messages_of(result), session=session, cancellation_token=cancellation_token)
+
+    async def keep(
+        self,
+        said: Sequence[Message],
+        *,
+        session: str | None = None,
+        cancellation_token: CancellationToken | None = None,
+    ) -> list[str]:
+        """Keep messages of the core verbatim, in one transaction; return the memories' ids, in order."""
+        session = self.session if session is None else session
         kept = await awaited(
             cancellation_token,
             lambda: self._cube().ingest(said, session=session, visibility=self.visibility),
@@ -200,8 +216,8 @@ class MemOSMemory(Memory, Component[MemOSMemoryConfig]):
             session=self.session if session is None else session,
         )
 
-    def _found(self, question: str, seen: AbstractSet[str]) -> Found:
-        """Return the best memories that do not stand in the prompt already."""
+    def found(self, question: str, seen: AbstractSet[str]) -> Found:
+        """Return the best memories for a question that do not stand in the prompt already. Blocking."""
         reader = self.memos.principal.name
         hits = [hit for hit in self._recalled(question, k=self.k + len(seen)) if hit.memory.text not in seen]
         chosen = within(hits[: self.k], self.budget, reader=reader)
@@ -224,8 +240,8 @@ class MemOSMemory(Memory, Component[MemOSMemoryConfig]):
             where=where_to_config(self.where),
             session=self.session,
             visibility=self.visibility,
-            inject_as=self._mark.role,
-            heading=self._mark.heading,
+            inject_as=self.mark.role,
+            heading=self.mark.heading,
         )
 
     @classmethod
