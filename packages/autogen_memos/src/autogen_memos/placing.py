@@ -24,7 +24,7 @@ async def placed(context: ChatCompletionContext, mark: Mark, note: LLMMessage | 
     state = await context.save_state()
     held = _MESSAGES.validate_python(state["messages"])
     kept = [message for message in held if not mark.is_on(message)]
-    if len(kept) < len(held):
+    if len(kept) < len(held) and not isinstance(note, UserMessage):
         await _load(context, state, kept)
     if note is None:
         return False
@@ -55,7 +55,11 @@ async def _places(context: ChatCompletionContext, kept: Sequence[LLMMessage], no
 
 
 def _is_seen(view: Sequence[LLMMessage], note: LLMMessage, *, last: LLMMessage) -> bool:
-    if note not in view or view[-1] != last:
+    if not view or view[-1] != last:
         return False
-    before = view[: list(view).index(note)]
-    return not isinstance(note, SystemMessage) or all(isinstance(each, SystemMessage) for each in before)
+    place = next((at for at, each in enumerate(view) if each is note), None)  # comparing values costs more
+    if place is None:
+        place = next((at for at, each in enumerate(view) if each == note), None)
+    if place is None or not isinstance(note, SystemMessage):
+        return place is not None
+    return all(isinstance(each, SystemMessage) for each in view[:place])
