@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 import time
 
 import pytest
@@ -176,14 +175,17 @@ async def test_text_in_parts_is_text(seen):
     assert "Porto\nis" in result.content
 
 
+class SlowEngine(ScriptedEngine):
+    """Takes its time for each word."""
+
+    def generate(self, *given, **named):
+        for token in super().generate(*given, **named):
+            time.sleep(0.02)
+            yield token
+
+
 async def test_a_cancelled_token_ends_the_answer_and_the_next_one_works():
-    slow = threading.Event()
-
-    def script(_):
-        slow.wait(0.2)
-        return "word " * 500
-
-    with Runtime(ScriptedEngine(script)) as runtime:
+    with Runtime(SlowEngine(lambda _: "word " * 20)) as runtime:
         client, token = MemOSChatCompletionClient(runtime=runtime, max_tokens=5000), CancellationToken()
         running = asyncio.ensure_future(client.create(users("x"), cancellation_token=token))
         await asyncio.sleep(0.05)

@@ -151,13 +151,13 @@ class MemOSChatCompletionClient(ChatCompletionClient, Component[MemOSChatComplet
         given = checked_options(
             tools=tools, tool_choice=tool_choice, json_output=json_output, given=extra_create_args or {}
         )
-        telling = _Telling(await awaited(cancellation_token, self._answer, as_said(messages), given))
+        answer = await awaited(cancellation_token, self._answer, as_said(messages), given)
         try:
-            while (text := await awaited(cancellation_token, telling.next)) is not None:
+            while (text := await awaited(cancellation_token, next, answer, None)) is not None:
                 yield text
-            yield self._result(telling.answer.finished())
+            yield self._result(answer.finished())
         finally:
-            await asyncio.to_thread(telling.close)
+            await asyncio.to_thread(answer.close)
 
     async def close(self) -> None:
         """Release the model and the store that were opened here; what was handed in is yours to close."""
@@ -264,19 +264,3 @@ class MemOSChatCompletionClient(ChatCompletionClient, Component[MemOSChatComplet
         client = cls(memos=memos, stable=where_from_config(config.stable), **given)
         client._lent = memos
         return client
-
-
-class _Telling:
-    """An answer that is read in threads: closing waits until the word that is being said is out."""
-
-    def __init__(self, answer: Stream) -> None:
-        self.answer = answer
-        self._one = threading.Lock()
-
-    def next(self) -> str | None:
-        with self._one:
-            return next(self.answer, None)
-
-    def close(self) -> None:
-        with self._one:
-            self.answer.close()
