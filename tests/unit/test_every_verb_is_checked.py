@@ -91,6 +91,7 @@ CALLS = {
     "recall": lambda cube, m: cube.recall("words"),
     "get": lambda cube, m: cube.get(m),
     "list": lambda cube, m: cube.list(),
+    "changes": lambda cube, m: cube.changes(),
     "history": lambda cube, m: cube.history(m),
     "sources": lambda cube, m: cube.sources(m),
     "find": lambda cube, m: cube.find(m[:20]),
