@@ -58,7 +58,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 pytestmark = pytest.mark.slow
 
 ENOUGH = settings(
-    max_examples=300,
+    max_examples=600,
     stateful_step_count=50,
     deadline=None,
     database=None,
