@@ -187,6 +187,11 @@ _SECTIONS: dict[str, _Section] = {
         "python -m benchmarks.adapters.llamaindex",
         _plain,
     ),
+    "adapters_autogen": (
+        "What the AutoGen adapter adds",
+        "python -m benchmarks.adapters.autogen",
+        _plain,
+    ),
     "weights_on_disk": ("What each install weighs", "python -m benchmarks.weights_on_disk", _plain),
 }
 

@@ -61,6 +61,14 @@ print(json.dumps({
 
 
 SMOKES = {
+    "autogen_memos": """
+        import asyncio
+        from autogen_core.memory import MemoryContent
+        from autogen_memos import MemOSMemory
+        memory = MemOSMemory(memos)
+        asyncio.run(memory.add(MemoryContent(content="home", mime_type="text/plain")))
+        print(asyncio.run(memory.query("home")).results[0].content)
+    """,
     "langchain_memos": """
         from langchain_memos import MemOSStore
         store = MemOSStore(memos)

@@ -105,6 +105,8 @@ REFUSED = {
     "list beyond": lambda cube, m: cube.list(offset=1 << 64),
     "filter by naive time": lambda cube, m: cube.list(where=Where(since=NAIVE)),
     "filter by bare text": lambda cube, m: cube.list(where=Where(kinds="fact")),
+    "changes before": lambda cube, m: cube.changes(since=-1),
+    "changes after a time": lambda cube, m: cube.changes(since=NAIVE),
     "get half a character": lambda cube, m: cube.get("\ud83d"),
     "get a list": lambda cube, m: cube.get([m.id]),
     "history of None": lambda cube, m: cube.history(None),
@@ -135,7 +137,7 @@ REFUSED = {
     "snapshot nothing": lambda cube, m: cube.snapshot(""),
     "snapshot None": lambda cube, m: cube.snapshot(None),
     "snapshot an endless label": lambda cube, m: cube.snapshot("x" * 1025),
-    "drop_snapshot with a list": lambda cube, m: cube.drop_snapshot(["a"]),
+    "drop_snapshot of a list": lambda cube, m: cube.drop_snapshot(["a"]),
     "recall at a number": lambda cube, m: cube.recall("x", at=5),
     "recall at a naive time": lambda cube, m: cube.recall("x", at=NAIVE),
     "list at nothing": lambda cube, m: cube.list(at=""),
@@ -526,5 +528,5 @@ def test_a_folder_copied_while_closed_is_a_store_of_its_own(open_memos, folder, 
 
 def test_every_verb_of_a_cube_meets_bad_input_above():
     verbs = {name for name in dir(MemCube) if not name.startswith("_") and callable(getattr(MemCube, name))}
-    no_input = {"count", "lag", "grants", "limits", "imports", "snapshots"}
-    assert verbs - {what.split()[0] for what in REFUSED} == no_input
+    without_input = {"count", "lag", "grants", "limits", "imports", "snapshots"}
+    assert verbs - {what.split()[0] for what in REFUSED} == without_input

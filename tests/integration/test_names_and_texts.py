@@ -154,6 +154,7 @@ READS = {
     "history": lambda cube, memory: cube.history(memory.id),
     "sources": lambda cube, memory: cube.sources(memory.id),
     "find": lambda cube, memory: cube.find(memory.id[:31]),
+    "changes": lambda cube, memory: [each.memory for each in cube.changes()],
 }
 WRITES = {
     "remember": lambda cube, memory: cube.remember(memory.text),
@@ -200,7 +201,15 @@ def outcomes(cube, memory, *, untouched):
 
 def as_if_alone(own):
     """Return the outcomes of a cube that holds one memory and knows of nobody."""
-    found = {"recall": [own], "list": [own], "count": 1, "lag": False, "remember": "done", "ingest": "done"}
+    found = {
+        "recall": [own],
+        "list": [own],
+        "changes": [own],
+        "count": 1,
+        "lag": False,
+        "remember": "done",
+        "ingest": "done",
+    }
     return {verb: found.get(verb, NotFound) for verb in (*READS, *WRITES)}
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import rule, run_state_machine_as_test
 from sqlalchemy import delete, false, insert, select, update
 
 from memos_core import governance
@@ -57,13 +57,14 @@ from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
 from tests.properties.machine import StoreMachine
 from tests.properties.store import BEGIN
+from tests.properties.strategies import texts
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 pytestmark = pytest.mark.slow
 
 ENOUGH = settings(
-    max_examples=300,
+    max_examples=600,
     stateful_step_count=50,
     deadline=None,
     database=None,
@@ -72,6 +73,17 @@ ENOUGH = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+
+
+class Hasty(StoreMachine):
+    """Says what lasts an hour and waits for its end: among so many rules that happens too seldom."""
+
+    @rule(text=texts)
+    def say_something_for_an_hour(self, text: str) -> None:
+        self.remember(
+            owner="ann", name="notes", text=text, kind="fact", tags=(), at=None, ttl=timedelta(hours=1)
+        )
+        self.wait(by=timedelta(hours=2))
 
 
 def settles_without_looking_again(patch: pytest.MonkeyPatch) -> None:
@@ -435,6 +447,7 @@ def an_erased_cube_can_be_entered(patch: pytest.MonkeyPatch) -> None:
     ids=lambda plant: plant.__name__,
 )
 def test_the_machine_finds(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Hasty if plant is expired_memories_are_hydrated else StoreMachine
     plant(monkeypatch)
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        run_state_machine_as_test(StoreMachine, settings=ENOUGH)
+        run_state_machine_as_test(machine, settings=ENOUGH)

@@ -242,7 +242,7 @@ class Traveling(Sharing):
                 if there is not None and there.trust == "untrusted" and mine in twig.model.entries:
                     twig.model.distrusted(twig.model.entries[mine])  # whatever its base doubts
         for owner, name in self.twigs:
-            if (owner, name) == self.used:
+            if (owner, name) == self.used and self.turn % 2:  # every other step: looking costs most here
                 self.check_twig(owner, name)
 
     def expire(self) -> None:

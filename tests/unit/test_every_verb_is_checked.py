@@ -111,6 +111,7 @@ CALLS = {
     "recall": lambda cube, m: cube.recall("words"),
     "get": lambda cube, m: cube.get(m),
     "list": lambda cube, m: cube.list(),
+    "changes": lambda cube, m: cube.changes(),
     "history": lambda cube, m: cube.history(m),
     "sources": lambda cube, m: cube.sources(m),
     "lineage": lambda cube, m: cube.lineage(m),

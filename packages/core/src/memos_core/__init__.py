@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from memos_core.memory import Visibility as Visibility
     from memos_core.memos import MemOS as MemOS
     from memos_core.opened import Settings as Settings
+    from memos_core.query import Change as Change
+    from memos_core.query import Changes as Changes
     from memos_core.query import Hit as Hit
     from memos_core.query import Recall as Recall
     from memos_core.query import Where as Where
@@ -180,6 +182,8 @@ _HOME = {
     "Trust": "memory",
     "Visibility": "memory",
     "MemOS": "memos",
+    "Change": "query",
+    "Changes": "query",
     "Hit": "query",
     "Settings": "opened",
     "Recall": "query",

@@ -169,6 +169,7 @@ class AsyncMemCube:
     recall = _awaited_verb(MemCube.recall)
     get = _awaited_verb(MemCube.get)
     list = _awaited_verb(MemCube.list)
+    changes = _awaited_verb(MemCube.changes)
     history = _awaited_verb(MemCube.history)
     sources = _awaited_verb(MemCube.sources)
     lineage = _awaited_verb(MemCube.lineage)

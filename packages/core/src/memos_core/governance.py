@@ -21,7 +21,7 @@ _IMPLIED: Final = {
 NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
     {
         **dict.fromkeys(("recall", "get", "list", "history", "sources", "find", "count"), Right.READ),
-        **dict.fromkeys(("lag", "limits", "lineage"), Right.READ),
+        **dict.fromkeys(("lag", "limits", "lineage", "changes"), Right.READ),
         **dict.fromkeys(("remember", "ingest", "revise", "copy", "forget", "link", "classify"), Right.WRITE),
         **dict.fromkeys(("activate", "archive", "restore"), Right.WRITE),
         **dict.fromkeys(("grant", "revoke", "grants"), Right.SHARE),

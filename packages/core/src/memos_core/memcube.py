@@ -37,11 +37,19 @@ from memos_core.memory import (
     checked_within,
 )
 from memos_core.operator.recall import Ask
-from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query, checked_where
+from memos_core.query import (
+    Changes,
+    Recall,
+    Where,
+    checked_budget,
+    checked_k,
+    checked_query,
+    checked_where,
+)
 from memos_core.reader.drafts import said
 from memos_core.records import Records
 from memos_core.timeline import At, checked_at
-from memos_core.vault import outbox, pasts, tracing, tx_erase
+from memos_core.vault import news, outbox, pasts, tracing, tx_erase
 from memos_core.vault.draft import Draft, statement_digest
 
 
@@ -273,6 +281,16 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files):
                 offset=offset,
                 state=None if state is None else checked_choice(State, state, what="state"),
             )
+
+    def changes(self, *, since: int = 0) -> Changes:
+        """Return the memories written, restored or shown since a change, each as it is now, and by whom.
+
+        `since` is the `upto` of an earlier look; 0 is everything. What was forgotten, archived or
+        hidden meanwhile is not told: what you may not see does not exist.
+        """
+        checked_within(since, 0, 1 << 62, what="since")
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return news.changes(view, cube, since=since)
 
     def history(self, memory_id: str) -> Sequence[Revision]:
         """Return every version of a memory, oldest first."""

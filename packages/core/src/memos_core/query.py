@@ -168,6 +168,36 @@ class Recall(Sequence[Hit]):
         return chosen
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A memory as it is now, with the number of the change that last wrote it and who made that."""
+
+    memory: Memory
+    number: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes(Sequence[Change]):
+    """What was written in a cube since a change, the oldest first. `upto` is the `since` of the next look."""
+
+    upto: int
+    changes: tuple[Change, ...]
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
+
+    @overload
+    def __getitem__(self, index: int) -> Change: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Change]: ...
+    def __getitem__(self, index: int | slice) -> Change | Sequence[Change]:
+        return self.changes[index]
+
+
 def checked_where(where: object) -> Where:
     """Return `where` if it is a Where; None means no filter."""
     if where is None:
