@@ -149,14 +149,9 @@ class MemOS(Loading):
         checked_name(name, what="cube name")
         wanted = self.principal if owner is None else _principal(owner)
         with self._core.catalog.read() as view:
-            header = view.find_cube(wanted.name, name)
-            if header is not None:
-                try:
-                    return MemCube(
-                        self._core, view.enter(header.id, self.principal, Right.READ), self.principal
-                    )
-                except NotFound as exc:
-                    raise NotFound("cube", name) from exc
+            header = view.enter_named(wanted.name, name, self.principal, Right.READ)
+        if header is not None:
+            return MemCube(self._core, header, self.principal)
         if wanted != self.principal or not create:
             raise NotFound("cube", name)
         with self._core.catalog.write(self.principal) as tx:

@@ -107,8 +107,8 @@ def _present(
         query = query.where(memories.c.id.in_(part), in_sight(now))
         if not cube.is_plain:
             whole = replace(cube, access=Access(rights=frozenset(Right)))
-            query = scope.moved(query, whole, now)
-        rows = connection.execute(query)
+            query = scope.moved(query, whole)
+        rows = connection.execute(query, {"now": now})
         found |= {
             row.seq: row.version for row in rows if row.cube_id == cube.id and wanted[row.id] == row.version
         }

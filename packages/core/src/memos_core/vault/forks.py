@@ -64,8 +64,8 @@ def sharing(tx: Tx, cube_id: str, seq: int) -> Iterator[CubeHeader]:
     for fork in of(tx, cube_id):
         if fork.base is None or seq > fork.base.upto or _known(tx, fork, seq):
             continue
-        shared = select(memories.c.seq).where(memories.c.seq == seq, scope.shared(fork, tx.now))
-        if tx.connection.execute(shared).scalar() is not None:
+        shared = select(memories.c.seq).where(memories.c.seq == seq, scope.shared(fork))
+        if tx.connection.execute(shared, tx.moment).scalar() is not None:
             yield fork
         else:
             row = tx.row(seq)

@@ -86,12 +86,12 @@ def write(connection: Connection, made: Iterable[tuple[Unkept, Keys]]) -> None:
 
 def lacking(view: View, cube: CubeHeader, model: str, seqs: Sequence[int], *, limit: int) -> list[Unkept]:
     """Return up to `limit` of the keys by `model` that these memories had then and nobody kept."""
-    table = scope.shown(cube, view.now)
+    table = scope.shown(cube)
     found: list[Unkept] = []
     for part in parts(seqs):
         query = select(table).where(table.c.seq.in_(part), table.c.keyed != table.c.now_keyed)
         query = query.where(~_kept(table.c.seq, table.c.keyed, model)).limit(limit - len(found))
-        found += [_unkept(row) for row in view.connection.execute(query)]
+        found += [_unkept(row) for row in view.connection.execute(query, view.moment)]
         if len(found) >= limit:
             break
     return found
@@ -147,19 +147,19 @@ def key_rows(view: View, cube: CubeHeader, model: str, seqs: Sequence[int] | Non
     if cube.is_plain:
         yield from keyring.key_rows(view.connection, cube, model, seqs)
         return
-    base = _keys_shown(view, cube, model)
+    base = _keys_shown(cube, model)
     queries = [base] if seqs is None else [base.where(base.selected_columns.seq.in_(p)) for p in parts(seqs)]
     several, seen = bool(cube.beside), set[int]()
     for query in queries:
-        for *given, home in view.connection.execute(query):
+        for *given, home in view.connection.execute(query, view.moment):
             row = KeyRow._make(given)
             if row.seq not in seen:  # a fork and its base may show the same row
                 seen.add(row.seq)
                 yield row._replace(session=f"{home} {row.session or ''}") if several else row
 
 
-def _keys_shown(view: View, cube: CubeHeader, model: str) -> Select[Any]:
-    table, own = scope.shown(cube, view.now), former_keys
+def _keys_shown(cube: CubeHeader, model: str) -> Select[Any]:
+    table, own = scope.shown(cube), former_keys
     other = table.c.keyed != table.c.now_keyed
     then = and_(own.c.memory_seq == table.c.seq, own.c.keyed == table.c.keyed, own.c.model == model, other)
     return (
@@ -200,7 +200,7 @@ def beside(view: View, cube: CubeHeader, seqs: Sequence[int], *, reach: int) -> 
     """Return the turns up to `reach` places before or after these in their sessions, themselves too."""
     if cube.is_plain:
         return keyring.beside(view.connection, cube, seqs, reach=reach)
-    these, near = scope.shown(cube, view.now), scope.shown(cube, view.now).alias("near")
+    these, near = scope.shown(cube), scope.shown(cube).alias("near")
     found: set[int] = set(seqs)
     for part in parts(seqs):
         rows = view.connection.execute(
@@ -213,7 +213,8 @@ def beside(view: View, cube: CubeHeader, seqs: Sequence[int], *, reach: int) -> 
                     near.c.position.between(these.c.position - reach, these.c.position + reach),
                 ),
             )
-            .where(these.c.seq.in_(part))
+            .where(these.c.seq.in_(part)),
+            view.moment,
         )
         found.update(rows.scalars())
     return sorted(found)

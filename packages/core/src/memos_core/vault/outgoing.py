@@ -53,10 +53,10 @@ def source_rows(view: View, cube: CubeHeader) -> Iterator[Row[Any]]:
 def link_rows(view: View, cube: CubeHeader) -> Iterator[Row[Any]]:
     """Yield the edges of which both ends go into the file."""
     there = select(memories.c.id).where(shown(view, cube))
-    ids = there if cube.is_plain else scope.moved(there, cube, view.now)
+    ids = there if cube.is_plain else scope.moved(there, cube)
     query = select(edges).where(edges.c.source.in_(ids), edges.c.target.in_(ids), scope.edges_shown(cube))
     query = query.order_by(edges.c.created_at, edges.c.source, edges.c.target)
-    return iter(view.connection.execute(query, execution_options=_STREAMED))
+    return iter(view.connection.execute(query, view.moment, execution_options=_STREAMED))
 
 
 def record_rows(view: View, cube: CubeHeader) -> Iterator[Row[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import (
     BindParameter,
@@ -219,3 +220,11 @@ SAID = (
     .where(sources.c.digest.in_(bindparam("digests", expanding=True)))
     .order_by(sources.c.id)  # the newest telling wins
 )
+
+PREPARED: Final = frozenset(
+    {
+        *(BY_SEQ, SEQS_BY_SEQ, KEPT_BY_SEQ, BY_ID, KEPT_BY_ID, ANY_BY_ID),
+        *(VISIBLE_IDS, SEQS_BY_ID, HAS_PUBLIC, STATED, SAID),
+    }
+)
+"""Those over `memories`: what asks for one of them with another cube's look asks again."""

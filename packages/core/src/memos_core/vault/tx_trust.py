@@ -73,8 +73,8 @@ def _doubted_now(tx: Tx, cube: CubeHeader, ids: Collection[str]) -> list[Row[Any
     """Return the rows of those of the memories that the cube has, or shares, and that are trusted."""
     found: list[Row[Any]] = []
     for part in parts(sorted(ids)):
-        there = select(memories).where(memories.c.id.in_(part), _TRUSTED, scope.belongs(cube, tx.now))
-        found += tx.connection.execute(there).all()
+        there = select(memories).where(memories.c.id.in_(part), _TRUSTED, scope.belongs(cube))
+        found += tx.connection.execute(there, tx.moment).all()
     return found
 
 

@@ -47,12 +47,20 @@ class View:
         self.connection = connection
         self.now = now
 
+    @property
+    def moment(self) -> dict[str, object]:
+        """What statements ask for that look at forks or at past states."""
+        return {"now": self.now}
+
     # --- cubes -------------------------------------------------------------------------------
 
     def find_cube(self, owner: str, name: str) -> CubeHeader | None:
-        wanted = {"owner": owner, "name": name}
-        row = self.connection.execute(statements.CUBE_NAMED, wanted).one_or_none()
+        row = self._named(owner, name)
         return to_cube(row) if row else None
+
+    def _named(self, owner: str, name: str) -> Row[Any] | None:
+        wanted = {"owner": owner, "name": name}
+        return self.connection.execute(statements.CUBE_NAMED, wanted).one_or_none()
 
     def header(self, cube_id: str) -> CubeHeader:
         """Return a cube for the store's own purposes: nobody entered it."""
@@ -78,7 +86,19 @@ class View:
 
         Raises NotFound for a cube of which it may see nothing, Forbidden where it may see something.
         """
-        cube = self.header(cube_id)
+        return self._entered(self.header(cube_id), principal, right)
+
+    def enter_named(self, owner: str, name: str, principal: Principal, right: Right) -> CubeHeader | None:
+        """Enter the cube that its owner calls by this name, as `enter` does; None where there is none."""
+        row = self._named(owner, name)
+        if row is None:
+            return None
+        try:
+            return self._entered(replace(to_cube(row), base=self._base(row)), principal, right)
+        except NotFound as exc:
+            raise NotFound("cube", name) from exc
+
+    def _entered(self, cube: CubeHeader, principal: Principal, right: Right) -> CubeHeader:
         granted = () if principal.name == cube.owner else self.granted(cube, principal)
         shows = not granted and principal.name != cube.owner and self._has_public(cube)
         held = governance.check(principal, cube, right, granted, shows_something=shows)
@@ -118,7 +138,8 @@ class View:
     def ask(self, cube: CubeHeader, statement: Select[Any], /, **given: object) -> Result[*tuple[Any, ...]]:
         """Run a statement over `memories` for the cube as it is looked at."""
         if not cube.is_plain:
-            statement = scope.moved(statement, cube, self.now)
+            statement = scope.moved(statement, cube)
+            given = {**self.moment, **given}
         return self.connection.execute(statement, given)
 
     def memory_row(self, cube: CubeHeader, memory_id: str) -> Row[Any]:
@@ -302,7 +323,7 @@ class View:
     ) -> Sequence[Row[Any]]:
         if cube.is_plain:
             return self.connection.execute(plain, {"ids": ids, "cubes": [cube.id]}).all()
-        return self.connection.execute(shown.where(scope.edges_shown(cube)), {"ids": ids}).all()
+        return self.connection.execute(scope.moved_edges(shown, cube), {"ids": ids}).all()
 
     def statement(self, cube: CubeHeader, digest: str, trust: Trust) -> str | None:
         """Return the id of the memory in sight that states this already, and is trusted as much."""
