@@ -10,15 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from autogen_core.memory import MemoryContent
@@ -26,12 +20,10 @@ from autogen_core.model_context import UnboundedChatCompletionContext
 from autogen_core.models import UserMessage
 
 from autogen_memos import MemOSMemory, TeamMemory
-from benchmarks.latency.machine import machine
-from benchmarks.latency.timing import Subject, interleaved, percentiles
+from benchmarks.adapters.overhead import Pair, load_average, measured, recorded
 from memos_core import AsyncMemCube, MemOS, Message
 from memos_core.testing import HashEmbedder, InMemoryIndex
 
-RESULT = Path(__file__).parents[1] / "results" / "adapters_autogen.json"
 QUERY, K = "salt from the hills", 8
 CROWDS = (1, 8, 32)
 
@@ -75,7 +67,8 @@ def pairs(memos: MemOS) -> Sequence[tuple[str, Verb, Verb]]:
     )
 
 
-def measured(pair: tuple[str, Verb, Verb], rounds: int, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+def awaited(pair: tuple[str, Verb, Verb], loop: asyncio.AbstractEventLoop) -> Pair:
+    """Return the pair with both sides run to their ends in the loop."""
     name, adapter, core = pair
 
     def run(verb: Verb) -> Callable[[int], object]:
@@ -84,16 +77,7 @@ def measured(pair: tuple[str, Verb, Verb], rounds: int, loop: asyncio.AbstractEv
 
         return lambda number: loop.run_until_complete(once(number))
 
-    samples = interleaved(
-        {"adapter": Subject(run(adapter)), "core": Subject(run(core))}, rounds=rounds, warm_up=20
-    )
-    more = [above - below for above, below in zip(samples["adapter"], samples["core"], strict=True)]
-    return {
-        "verb": name,
-        "adapter_p50_ms": percentiles(samples["adapter"])["p50"],
-        "core_p50_ms": percentiles(samples["core"])["p50"],
-        "overhead_p50_ms": round(statistics.median(more) * 1e3, 3),
-    }
+    return name, run(adapter), run(core)
 
 
 async def crowded(memos: MemOS, agents: int, turns: int) -> dict[str, Any]:
@@ -125,30 +109,26 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--turns", type=int, default=20)
     given = parser.parse_args()
-    load = round(os.getloadavg()[0], 1)  # the differences of two busy verbs are busy, too
-    loop = asyncio.new_event_loop()
+    load, loop = load_average(), asyncio.new_event_loop()
     with tempfile.TemporaryDirectory() as folder, opened(folder) as memos:
         memos.cube("memory").ingest([Message("Ana", text(number)) for number in range(given.items)])
         memos.drain()
-        rows = [measured(pair, given.rounds, loop) for pair in pairs(memos)]
+        rows = [measured(awaited(pair, loop), given.rounds) for pair in pairs(memos)]
         crowds = [loop.run_until_complete(crowded(memos, agents, given.turns)) for agents in CROWDS]
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
-    packages = ("autogen-core", "autogen-agentchat")
-    record = {
-        "command": "python -m benchmarks.adapters.autogen",
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {**machine(), "versions": {name: version(name) for name in packages}},
-        "load_average_before": load,
-        "items": given.items,
-        "rounds": given.rounds,
-        "turns": given.turns,
-        "overhead": rows,
-        "crowds": crowds,
-    }
-    RESULT.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for row in [*rows, *crowds]:
-        print("  ".join(f"{each:<30}" if isinstance(each, str) else f"{each:9.3f}" for each in row.values()))
+    recorded(
+        "autogen",
+        ("autogen-core", "autogen-agentchat"),
+        {
+            "load_average_before": load,
+            "items": given.items,
+            "rounds": given.rounds,
+            "turns": given.turns,
+            "overhead": rows,
+            "crowds": crowds,
+        },
+    )
 
 
 if __name__ == "__main__":

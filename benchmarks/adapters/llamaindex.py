@@ -14,31 +14,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import json
-import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from llama_index.core.llms import ChatMessage
 from llama_index.core.schema import QueryBundle
 
-from benchmarks.latency.machine import machine
-from benchmarks.latency.timing import Subject, interleaved, percentiles
+from benchmarks.adapters.overhead import Pair, load_average, measured, recorded
 from llamaindex_memos import MemOSChatStore, MemOSLLM, MemOSMemoryBlock, MemOSRetriever
 from memos_core import Entry, MemOS, Message, Runtime
 from memos_core.testing import HashEmbedder, InMemoryIndex, ScriptedEngine
 
-RESULT = Path(__file__).parents[1] / "results" / "adapters_llamaindex.json"
 CUBE, K, BUDGET = "memory", 5, 512
 QUERY = "salt from the hills"
 
-Pair = tuple[str, Callable[[int], object], Callable[[int], object]]
 _fresh = itertools.count()
 
 
@@ -125,53 +116,21 @@ async def _added_and_deleted(store: MemOSChatStore) -> None:
     await store.delete_messages("new")
 
 
-def measured(pair: Pair, rounds: int) -> dict[str, Any]:
-    name, adapter, core = pair
-    samples = interleaved({"adapter": Subject(adapter), "core": Subject(core)}, rounds=rounds, warm_up=20)
-    more = [above - below for above, below in zip(samples["adapter"], samples["core"], strict=True)]
-    return {
-        "verb": name,
-        "adapter_p50_ms": percentiles(samples["adapter"])["p50"],
-        "core_p50_ms": percentiles(samples["core"])["p50"],
-        "overhead_p50_ms": round(statistics.median(more) * 1e3, 3),
-        "overhead_cpu_ms": round((cpu(adapter, rounds) - cpu(core, rounds)) * 1e3, 3),
-    }
-
-
-def cpu(verb: Callable[[int], object], rounds: int) -> float:
-    """Return the median of the seconds that this process computed for one call, in all its threads."""
-    taken = []
-    for number in range(rounds):
-        begin = time.process_time()
-        verb(number)
-        taken.append(time.process_time() - begin)
-    return statistics.median(taken)
-
-
 def main() -> None:
     """Measure every pair, print a table, write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--items", type=int, default=1000)
     given = parser.parse_args()
-    load = round(os.getloadavg()[0], 1)  # the differences of two busy verbs are busy, too
-    loop = asyncio.new_event_loop()
+    load, loop = load_average(), asyncio.new_event_loop()
     with tempfile.TemporaryDirectory() as folder, filled(folder, given.items) as memos:
-        rows = [measured(pair, given.rounds) for pair in pairs(memos, loop)]
+        rows = [measured(pair, given.rounds, clock=time.process_time) for pair in pairs(memos, loop)]
     loop.close()
-    packages = ("llama-index-core", "llama-index-workflows")
-    record = {
-        "command": "python -m benchmarks.adapters.llamaindex",
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {**machine(), "versions": {name: version(name) for name in packages}},
-        "load_average_before": load,
-        "items": given.items,
-        "rounds": given.rounds,
-        "overhead": rows,
-    }
-    RESULT.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for row in rows:
-        print("  ".join(f"{each:<28}" if isinstance(each, str) else f"{each:9.3f}" for each in row.values()))
+    recorded(
+        "llamaindex",
+        ("llama-index-core", "llama-index-workflows"),
+        {"load_average_before": load, "items": given.items, "rounds": given.rounds, "overhead": rows},
+    )
 
 
 if __name__ == "__main__":

@@ -85,6 +85,15 @@ def test_tokens_are_counted_by_the_callers_own_counter():
     assert found.render(4, tokens=lambda text: len(text.split())) == line_of(memory("one two"))
 
 
+@given(st.lists(st.text(min_size=1, max_size=40).filter(str.strip), max_size=6), st.integers(1, 200))
+def test_what_is_within_a_budget_is_what_a_rendering_shows(told, budget):
+    found = recall(*map(memory, told))
+    within = found.within(budget)
+    assert within.render() == found.render(budget)
+    assert [hit for hit in found if hit in within.hits] == list(within)
+    assert found.within(None) == found
+
+
 def test_an_empty_recall_renders_as_nothing():
     assert (recall().render(), recall().render(512)) == ("", "")
 

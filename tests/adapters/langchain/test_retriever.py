@@ -90,6 +90,27 @@ def test_a_session_and_a_budget_are_kept(memos):
     assert 0 < len(retriever.invoke("salt", budget=40)) < 9
 
 
+@pytest.mark.parametrize("fixed", [True, False])
+def test_the_past_is_found_as_it_was(filled, fixed):
+    cube = filled.cube("mira")
+    before = cube.snapshot("before the move")
+    cube.revise(cube.recall("Mira lives in Porto")[0].memory.id, "Mira lives in Lisbon")
+    for at in (before, before.label):
+        retriever = MemOSRetriever(memos=filled, cube="mira", k=1, at=at if fixed else None)
+        found = retriever.invoke("Where does Mira live?", **({} if fixed else {"at": at}))
+        assert [document.page_content for document in found] == ["Mira lives in Porto"]
+    [now] = MemOSRetriever(memos=filled, cube="mira", k=1).invoke("Where does Mira live?")
+    assert now.page_content == "Mira lives in Lisbon"
+
+
+async def test_the_past_is_found_awaited(filled):
+    cube = filled.cube("mira")
+    cube.snapshot("s")
+    cube.remember("Mira lives in a lighthouse")
+    retriever = MemOSRetriever(memos=filled, cube="mira", at="s")
+    assert "lighthouse" not in str(await retriever.ainvoke("lighthouse"))
+
+
 def test_its_values_can_be_configured_per_call(retriever):
     configurable = retriever.configurable_fields(
         k=ConfigurableField(id="k"), cube=ConfigurableField(id="cube"), user=ConfigurableField(id="user")
@@ -117,7 +138,14 @@ def test_users_have_cubes_of_their_own_under_one_name(memos):
 
 
 @pytest.mark.parametrize(
-    ("query", "given"), [("", {}), ("x", {"k": 0}), ("x", {"budget": 0}), ("x", {"where": "a=1"})]
+    ("query", "given"),
+    [
+        ("", {}),
+        ("x", {"k": 0}),
+        ("x", {"budget": 0}),
+        ("x", {"where": "a=1"}),
+        ("x", {"at": 5}),
+    ],
 )
 def test_what_makes_no_sense_is_refused(retriever, query, given):
     with pytest.raises(InvalidInput):

@@ -62,10 +62,11 @@ class Found:
 def is_notes(message: LLMMessage) -> bool:
     """Return whether a memory of this package wrote the message."""
     text = message.content
-    ours = isinstance(message, SystemMessage) or (
+    if not (isinstance(text, str) and text.startswith("[memory ")):
+        return False
+    return isinstance(message, SystemMessage) or (
         isinstance(message, UserMessage) and message.source == SOURCE
     )
-    return ours and isinstance(text, str) and text.startswith("[memory ")
 
 
 def words_of(message: LLMMessage) -> str:

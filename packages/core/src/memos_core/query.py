@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import overload
 
@@ -151,21 +151,25 @@ class Recall(Sequence[Hit]):
         data: every line is quoted, so that no memory can pose as an instruction. `tokens` counts
         the tokens of a string; the default over-estimates. An empty recall renders as "".
         """
-        chosen = self._within(checked_budget(budget), tokens)
-        chosen.sort(key=lambda hit: (hit.memory.at, hit.memory.header.descriptive.position or 0))
+        chosen = sorted(
+            self.within(budget, tokens=tokens),
+            key=lambda hit: (hit.memory.at, hit.memory.header.descriptive.position or 0),
+        )
         return "\n".join(line_of(hit.memory) for hit in chosen)
 
-    def _within(self, budget: int | None, tokens: Callable[[str], int]) -> list[Hit]:
-        if budget is None:
-            return list(self.hits)
+    def within(self, budget: int | None, *, tokens: Callable[[str], int] = estimate_tokens) -> Recall:
+        """Return the hits that `render` shows within so many tokens, best first; None is no budget."""
+        most = checked_budget(budget)
+        if most is None:
+            return self
         chosen: list[Hit] = []
         lines: list[str] = []
         for hit in self.hits:
             line = line_of(hit.memory)
-            if tokens("\n".join([*lines, line])) <= budget:
+            if tokens("\n".join([*lines, line])) <= most:
                 chosen.append(hit)
                 lines.append(line)
-        return chosen
+        return replace(self, hits=tuple(chosen))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

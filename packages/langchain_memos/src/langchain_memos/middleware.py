@@ -120,14 +120,12 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return Recall(questions[0], tuple(hits))
 
     def _reminded(self, request: ModelRequest[Any], who: Whose, found: Recall) -> ModelRequest[Any]:
-        notes = found.render(self.budget)
-        if not notes:
+        used = found.within(self.budget)
+        if not used:
             return request
-        lines = set(notes.splitlines())
-        used = [hit for hit in found if Recall(found.query, (hit,)).render() in lines]
         told = [{**_named(hit.memory), "score": hit.score} for hit in used]
         _tell(request.runtime, "recalled", who, told)
-        system = with_notes(request.system_message, f"{self.heading}\n{notes}")
+        system = with_notes(request.system_message, f"{self.heading}\n{used.render()}")
         return request.override(system_message=system)
 
     # --- after the run -----------------------------------------------------------------------

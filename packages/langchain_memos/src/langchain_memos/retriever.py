@@ -10,7 +10,7 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from pydantic import ConfigDict, Field
 
 from langchain_memos.documents import document_of
-from memos_core import MemCube, MemOS, NotFound, Where
+from memos_core import At, MemCube, MemOS, NotFound, Where
 
 K = 10
 
@@ -24,9 +24,10 @@ class MemOSRetriever(BaseRetriever):
         retriever.invoke("Where does Mira live?")
 
     `user` is whose eyes it sees with; None means those of `memos`. `owner` names whose cube it is, if
-    it is somebody else's. `k` (10 if None), `where` (a memos_core.Where), `session` and `budget` (tokens)
-    are those of `MemCube.recall`; each may be given to one call: `retriever.invoke(query, k=3)`. All but
-    `memos` are values and can be made configurable fields. A cube of your own that nobody has written
+    it is somebody else's. `k` (10 if None), `where` (a memos_core.Where), `session`, `budget` (tokens) and
+    `at` (a snapshot's label or a moment: the cube as it was then) are those of `MemCube.recall`; each may
+    be given to one call: `retriever.invoke(query, k=3)`. All but `memos` are values and can be made
+    configurable fields. A cube of your own that nobody has written
     to yet has no documents; one that you may not see raises NotFound.
     """
 
@@ -40,6 +41,7 @@ class MemOSRetriever(BaseRetriever):
     where: Where | None = None
     session: str | None = None
     budget: int | None = None
+    at: At | None = None
 
     def _get_ls_params(self, **_kwargs: object) -> LangSmithRetrieverParams:
         """Return what a trace says of this retriever."""
@@ -54,8 +56,9 @@ class MemOSRetriever(BaseRetriever):
         where: Where | None = None,
         session: str | None = None,
         budget: int | None = None,
+        at: At | None = None,
     ) -> list[Document]:
-        return self._documents(query, k=k, where=where, session=session, budget=budget)
+        return self._documents(query, k=k, where=where, session=session, budget=budget, at=at)
 
     async def _aget_relevant_documents(
         self,
@@ -66,13 +69,21 @@ class MemOSRetriever(BaseRetriever):
         where: Where | None = None,
         session: str | None = None,
         budget: int | None = None,
+        at: At | None = None,
     ) -> list[Document]:
         return await asyncio.to_thread(
-            self._documents, query, k=k, where=where, session=session, budget=budget
+            self._documents, query, k=k, where=where, session=session, budget=budget, at=at
         )
 
     def _documents(
-        self, query: str, *, k: int | None, where: Where | None, session: str | None, budget: int | None
+        self,
+        query: str,
+        *,
+        k: int | None,
+        where: Where | None,
+        session: str | None,
+        budget: int | None,
+        at: At | None,
     ) -> list[Document]:
         cube = self._opened()
         if cube is None:
@@ -83,6 +94,7 @@ class MemOSRetriever(BaseRetriever):
             where=self.where if where is None else where,
             session=self.session if session is None else session,
             budget=self.budget if budget is None else budget,
+            at=self.at if at is None else at,
         )
         return [document_of(hit, cube=cube.name) for hit in found]
 
