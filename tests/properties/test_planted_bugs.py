@@ -1,5 +1,7 @@
 """A machine that finds nothing proves nothing: bugs are planted, and it has to find each of them.
 
+Each is hunted by the small machine of its theme (`themes.py`), in the same stores each time.
+
 In the outbox: a payer settles without looking again, a revision owes nothing, a revision keeps its
 old keys, a reindex forgets the deletions that are owed. In what is seen: expired memories are
 hydrated, a filter does not hold for successors, anybody may do anything, keys in RAM are not
@@ -26,8 +28,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import rule, run_state_machine_as_test
 from sqlalchemy import delete, false, insert, select, update
 
 from memos_core import governance
@@ -55,35 +55,15 @@ from memos_core.vault import (
 from memos_core.vault.outbox import Debt
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
+from tests.properties import themes
 from tests.properties.machine import StoreMachine
 from tests.properties.store import BEGIN
-from tests.properties.strategies import texts
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 pytestmark = pytest.mark.slow
 
-ENOUGH = settings(
-    max_examples=600,
-    stateful_step_count=50,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    report_multiple_bugs=False,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-
-
-class Hasty(StoreMachine):
-    """Says what lasts an hour and waits for its end: among so many rules that happens too seldom."""
-
-    @rule(text=texts)
-    def say_something_for_an_hour(self, text: str) -> None:
-        self.remember(
-            owner="ann", name="notes", text=text, kind="fact", tags=(), at=None, ttl=timedelta(hours=1)
-        )
-        self.wait(by=timedelta(hours=2))
+ROUNDS = 60  # of nine stores: the bug that takes longest is found within four
 
 
 def settles_without_looking_again(patch: pytest.MonkeyPatch) -> None:
@@ -398,14 +378,12 @@ def an_erased_cube_can_be_entered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tx_erase, "update", lambda table: update(table).where(false()))
 
 
-@pytest.mark.parametrize(
-    "plant",
-    [
+PLANTED: dict[type[StoreMachine], tuple[Plant, ...]] = {
+    themes.Writing: (
         settles_without_looking_again,
         revision_owes_nothing,
         revision_keeps_its_old_keys,
         reindex_forgets_deletions,
-        expired_memories_are_hydrated,
         filter_does_not_hold_for_successors,
         anybody_may_do_anything,
         keys_in_memory_are_not_refreshed,
@@ -417,24 +395,35 @@ def an_erased_cube_can_be_entered(patch: pytest.MonkeyPatch) -> None:
         history_keeps_one_version,
         forgetting_is_not_audited,
         edit_within_a_batch_is_dropped,
+    ),
+    themes.Lasting: (expired_memories_are_hydrated,),
+    themes.Life: (
         archived_are_seen,
         archiving_owes_nothing,
         restored_without_its_words,
         frozen_is_written,
         expired_keep_their_sources,
+    ),
+    themes.Sharing: (
         everybody_is_an_admin,
         private_is_shown_to_readers,
         revoking_leaves_the_right,
         edges_to_the_hidden_are_shown,
         granting_is_not_audited,
+    ),
+    themes.Past: (
         the_past_shows_the_present,
         snapshots_see_later_changes,
         rollback_brings_the_erased_back,
         rollback_leaves_the_keys,
+    ),
+    themes.Forks: (
         forks_write_through,
         bases_write_to_their_forks,
         the_erased_stay_in_copies,
         merges_drop_theirs,
+    ),
+    themes.Erasure: (
         revising_makes_trusted,
         doubt_does_not_go_down_the_line,
         a_doubtful_origin_binds_nothing,
@@ -443,11 +432,19 @@ def an_erased_cube_can_be_entered(patch: pytest.MonkeyPatch) -> None:
         a_filter_forgets_what_is_frozen,
         a_filter_passes_over_the_archived,
         an_erased_cube_can_be_entered,
-    ],
-    ids=lambda plant: plant.__name__,
-)
-def test_the_machine_finds(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Hasty if plant is expired_memories_are_hydrated else StoreMachine
+    ),
+}
+HUNTS = [
+    pytest.param(machine, plant, id=f"{machine.__name__}-{plant.__name__}")
+    for machine, plants in PLANTED.items()
+    for plant in plants
+]
+
+
+@pytest.mark.parametrize(("machine", "plant"), HUNTS)
+def test_the_machine_finds(
+    machine: type[StoreMachine], plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant(monkeypatch)
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        run_state_machine_as_test(machine, settings=ENOUGH)
+        themes.hunt(machine, rounds=ROUNDS)

@@ -1,6 +1,8 @@
 """The store against a dict, by two principals, through crashes, outages and changes of the clock.
 
-`STORE_EXAMPLES` and `STORE_STEPS` lengthen the run; `benchmarks/robustness/state_machine.py` does so.
+The whole machine, and the small ones of `themes.py`, which look for planted bugs elsewhere: here
+nothing is planted, and they find nothing. `STORE_EXAMPLES` and `STORE_STEPS` lengthen the run of the
+whole one; `benchmarks/robustness/state_machine.py` does so.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.properties import themes
 from tests.properties.machine import StoreMachine
 
 TestStore = pytest.mark.slow(StoreMachine.TestCase)
@@ -20,3 +23,13 @@ TestStore.settings = settings(
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", themes.THEMES, ids=lambda machine: machine.__name__)
+def test_a_theme_finds_nothing_where_nothing_is_planted(machine: type[themes.AtHome]) -> None:
+    themes.hunt(machine, rounds=2)
+
+
+def test_every_rule_has_a_theme() -> None:
+    assert set().union(*(machine.does for machine in themes.THEMES)) == {*themes.RULES}

@@ -39,6 +39,7 @@ def test_being_used_linked_or_stated_again_is_no_news(memos, cube):
     cube.remember("one")
     cube.link(first.id, "supports", second.id)
     cube.classify(first.id, priority=3)
+    cube.classify(second.id, trust="untrusted")
     assert told(cube.changes(since=seen)) == []
     assert cube.changes(since=seen).upto > seen
 
@@ -114,3 +115,30 @@ def test_words_that_come_back_or_come_over_are_news(memos):
     read = cube.changes().upto
     cube.merge(fork, on_conflict="ours")
     assert [each.memory.text for each in cube.changes(since=read).changes] == ["The shed is locked."]
+
+
+def test_what_a_file_brings_is_news_and_what_was_there_is_not(memos, tmp_path):
+    cube = memos.cube("notes")
+    kept = cube.remember("The door is shut.")
+    other = memos.as_principal("eve").cube("tales")
+    other.remember("The pike is old.")
+    other.dump(tmp_path / "tales.memcube")
+    cube.dump(tmp_path / "notes.memcube")
+    seen = cube.changes().upto
+    memos.load(tmp_path / "notes.memcube", name="notes", on_conflict="skip")
+    assert told(cube.changes(since=seen)) == []
+    memos.load(tmp_path / "tales.memcube", name="notes", on_conflict="skip")
+    assert told(cube.changes(since=seen)) == [("The pike is old.", "local")]
+    cube.revise(kept.id, "The door is open.")
+    seen = cube.changes().upto
+    memos.load(tmp_path / "notes.memcube", name="notes", on_conflict="replace")
+    assert told(cube.changes(since=seen)) == [("The door is shut.", "local")]
+
+
+def test_a_change_of_sight_and_of_trust_in_one_is_news(memos, cube):
+    private = cube.remember("a secret plan")
+    cube.grant("eve", "read")
+    eve = memos.as_principal("eve").cube("notes", owner="local")
+    seen = eve.changes().upto
+    cube.classify(private.id, visibility="shared", trust="untrusted")
+    assert told(eve.changes(since=seen)) == [("a secret plan", "local")]

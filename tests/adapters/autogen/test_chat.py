@@ -259,7 +259,7 @@ async def test_it_is_written_down_and_read_back_on_the_same_store(named, opened)
 
 
 async def test_an_agent_comes_back_with_its_model(named, opened):
-    agent = AssistantAgent("helper", MemOSChatCompletionClient(memos=named, user="mira"))
+    agent = AssistantAgent("helper", MemOSChatCompletionClient(memos=named, user="mira", max_tokens=5000))
     copy = AssistantAgent.load_component(json.loads(agent.dump_component().model_dump_json()))
     named.as_principal("mira").cube("memory").remember("I live in Porto.")
     assert "Porto" in (await copy.run(task="Where do I live?")).messages[-1].content

@@ -61,3 +61,26 @@ def test_conflicts_are_shown_and_nothing_is_changed(run: Run, store: Path, kept:
     ]  # fmt: skip
     done = run("merge", "twig", "--on-conflict", "theirs", "--store", store, "--json").json
     assert (done["applied"], done["revised"]) == (True, [kept])
+
+
+def test_the_past_is_listed_and_asked_by_label_or_by_time(run: Run, store: Path, kept: str) -> None:
+    def texts(*words: object) -> list[str]:
+        return [memory["text"] for memory in run("list", *words, "--store", store, "--json").json["memories"]]
+
+    assert texts("--at", "then") == ["Ines plays the cello."]
+    assert texts("--at", "2999-01-01") == ["Ines plays the viola.", "Tom plays the drum."]
+    assert texts("--at", "2020-01-01") == []
+    asked = ("recall", "Who plays what?", "--at", "then", "--store", store)
+    found = run(*asked, "--json").json
+    assert [hit["memory"]["text"] for hit in found["hits"]] == ["Ines plays the cello."]
+    assert found["memories"] == 1
+    assert "1 hit of 1 memory" in run(*asked).out
+
+
+def test_a_state_that_there_is_not_is_told(run: Run, store: Path, kept: str) -> None:
+    done = run("list", "--at", "never", "--store", store)
+    assert done.code == 1
+    assert "has no snapshot of this label" in " ".join(done.err.split())
+    run("remember", "Elsewhere.", "--cube", "other", "--store", store)
+    assert "--cube" in run("recall", "who", "--at", "then", "--store", store).err
+    assert run("recall", "Who plays?", "--at", "then", "--cube", "main", "--store", store).code == 0

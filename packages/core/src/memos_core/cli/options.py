@@ -54,6 +54,10 @@ At = Annotated[
     typer.Option("--at", metavar="TIME", help="When it happened: 2024-05-03 or 2024-05-03T18:30+02:00."),
 ]
 
+Past = Annotated[
+    str | None,
+    typer.Option("--at", metavar="STATE", help="As it was then: a snapshot's label, or a time."),
+]
 Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Happened then or later.")]
 Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Happened before then.")]
 Speakers = Annotated[

@@ -9,9 +9,12 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from memos_core.cli.options import moment
 from memos_core.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from memos_core import MemCube, MemOS
 
 
@@ -62,6 +65,18 @@ def cubes_to_read(memos: MemOS, name: str | None) -> Sequence[MemCube]:
     if not named:
         raise NotFound("cube", name)
     return named
+
+
+def past_of(cubes: Sequence[MemCube], text: str | None) -> str | datetime | None:
+    """Return the state of the past that was typed: a label of the one cube's, or else a time."""
+    if text is None or (len(cubes) == 1 and any(each.label == text for each in cubes[0].snapshots())):
+        return text
+    try:
+        return moment(text, option="--at")
+    except InvalidInput as exc:
+        whose = cubes[0].name if len(cubes) == 1 else None
+        remedy = f"the cube {whose!r} has no snapshot of this label" if whose else "name the cube with --cube"
+        raise InvalidInput(f"--at {text!r} is no ISO 8601 time, and {remedy}") from exc
 
 
 def find(memos: MemOS, prefix: str, *, cube: str | None, states: Sequence[str | None] = (None,)) -> Place:

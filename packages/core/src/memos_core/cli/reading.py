@@ -13,10 +13,11 @@ from memos_core.cli import options
 from memos_core.cli.options import DEFAULT_PRINCIPAL, DEFAULT_STORE
 from memos_core.cli.out import as_json as in_json
 from memos_core.cli.out import emit, memory_json, one_line, screen, spinner
-from memos_core.cli.place import cubes_to_read, find, opened
+from memos_core.cli.place import cubes_to_read, find, opened, past_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from memos_core import Hit, MemCube, Memory, Recall, Where
 
@@ -48,6 +49,7 @@ def recall(
     since: options.Since = None,
     until: options.Until = None,
     trust: options.Trust = None,
+    at: options.Past = None,
     cube: options.Cube = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
@@ -60,7 +62,7 @@ def recall(
         if budget is not None and len(cubes) > 1:
             raise typer.BadParameter("a budget is for one cube: name it with --cube", param_hint="--budget")
         with spinner("loading the model", hidden=as_json):
-            answer, found = _asked(cubes, query, k=k, budget=budget, where=where)
+            answer, found = _asked(cubes, query, k=k, budget=budget, where=where, at=past_of(cubes, at))
     if as_json:
         emit(_answer_json(answer))
     elif prompt:
@@ -70,7 +72,13 @@ def recall(
 
 
 def _asked(
-    cubes: Sequence[MemCube], query: str, *, k: int, budget: int | None, where: Where
+    cubes: Sequence[MemCube],
+    query: str,
+    *,
+    k: int,
+    budget: int | None,
+    where: Where,
+    at: str | datetime | None,
 ) -> tuple[Answer, Recall]:
     """Ask every cube; put their answers together."""
     from memos_core import Recall  # noqa: PLC0415 - loaded already when a store is open
@@ -80,7 +88,8 @@ def _asked(
     checked_k(k)
     begin = time.perf_counter()
     answers = [
-        [(cube.name, hit) for hit in cube.recall(query, k=k, budget=budget, where=where)] for cube in cubes
+        [(cube.name, hit) for hit in cube.recall(query, k=k, budget=budget, where=where, at=at)]
+        for cube in cubes
     ]
     found = in_turns(answers, most=k)
     took = time.perf_counter() - begin
@@ -88,7 +97,7 @@ def _asked(
         query=query,
         hits=found,
         cubes=[cube.name for cube in cubes],
-        memories=sum(cube.count() for cube in cubes),
+        memories=sum(cube.count() if at is None else len(cube.list(at=at)) for cube in cubes),
         seconds=took,
     )
     return answer, Recall(query, tuple(hit for _, hit in found), took=took)
@@ -162,6 +171,7 @@ def list_(
         str | None,
         typer.Option("--state", metavar="WORD", help="Those in one state only; archived, expired, frozen, …"),
     ] = None,
+    at: options.Past = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=0, metavar="N", help="How many at most; 0 is all.")
     ] = 20,
@@ -176,10 +186,11 @@ def list_(
     reach = offset + limit + 1 if limit else None
     with opened(store, principal=principal) as memos:
         cubes = cubes_to_read(memos, cube)
+        past = past_of(cubes, at)
         rows = [
             (each.name, memory)
             for each in cubes
-            for memory in each.list(where=where, state=state, limit=reach)
+            for memory in each.list(where=where, state=state, limit=reach, at=past)
         ]
     rows.sort(key=lambda row: row[1].header.descriptive.created_at)
     page = rows[offset : offset + limit] if limit else rows[offset:]

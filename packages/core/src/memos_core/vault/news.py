@@ -7,20 +7,24 @@ from typing import Final
 from sqlalchemy import or_, select
 
 from memos_core.cube import CubeHeader
+from memos_core.memory import Visibility
 from memos_core.query import Change, Changes
 from memos_core.vault.schema import audit, parts
 from memos_core.vault.view import View
 
-_NEWS: Final = ("remember", "revise", "restore", "revert", "rollback", "merge")
+_NEWS: Final = ("remember", "revise", "restore", "revert", "rollback", "merge", "load")
 """Verbs that put words in sight which were not there; "classify" does so where it names a visibility."""
+
+_SHOWN: Final = tuple(level.value for level in Visibility)
 
 
 def changes(view: View, cube: CubeHeader, *, since: int) -> Changes:
     """Return the memories in sight that were written after the change `since`, the oldest change first."""
-    news = or_(audit.c.verb.in_(_NEWS), (audit.c.verb == "classify") & audit.c.detail.is_not(None))
+    shown = or_(*(or_(audit.c.detail == level, audit.c.detail.like(f"{level} %")) for level in _SHOWN))
+    news = or_(audit.c.verb.in_(_NEWS), (audit.c.verb == "classify") & shown)
     rows = view.connection.execute(
         select(audit.c.memory_id, audit.c.change, audit.c.principal)
-        .where(audit.c.cube_id == cube.id, audit.c.change > since, news)
+        .where(audit.c.cube_id == cube.id, audit.c.change > since, audit.c.memory_id.is_not(None), news)
         .order_by(audit.c.seq)
     )
     last = {row.memory_id: row for row in rows}  # the last change of each memory
