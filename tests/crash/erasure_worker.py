@@ -1,6 +1,7 @@
 """A process made to be killed: it fills a cube, has segments built from it, erases it, for ever.
 
-Run as a script: `python erasure_worker.py FOLDER SEED`. It prints a line when it begins to work.
+Run as a script: `python erasure_worker.py FOLDER SEED`. It prints a line when it has filled the
+cube, before it erases it, and when it has.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ def opened(folder: Path) -> MemOS:
 
 def main(folder: Path, seed: int) -> None:
     with opened(folder) as memos, Runtime(ScriptedEngine()) as runtime:
-        print("at work", flush=True)
         for number in itertools.count():
             cube = memos.cube("doomed")
             if not cube.count():
                 text = f"The {WORD} thing of {seed} and {number}"
                 cube.ingest([Message("Mira", f"{text}, turn {turn}") for turn in range(MEMORIES)])
+            print("filled", flush=True)
             runtime.build(cube, budget=4096)
+            print("erasing", flush=True)
             memos.forget_cube("doomed")
+            print("erased", flush=True)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ class Traveling(Sharing):
                 today = present[entry.id]
                 shown = deepcopy(entry)
                 shown.expires_at = None if today.state == "frozen" else today.expires_at
+                shown.trust = today.trust  # doubt is of today, like every rule
                 found.append(shown.facts(links))
         return found
 

@@ -13,6 +13,7 @@ from memos_core import (
     AsyncMemOS,
     AsyncRecords,
     AsyncRuntime,
+    AsyncStore,
     AsyncStream,
     ComposedCubes,
     Entry,
@@ -23,6 +24,7 @@ from memos_core import (
     NotFound,
     Records,
     Runtime,
+    Store,
     Stream,
     Where,
 )
@@ -35,6 +37,7 @@ PAIRS = [
     (ComposedCubes, AsyncComposedCubes),
     (Runtime, AsyncRuntime),
     (Stream, AsyncStream),
+    (Store, AsyncStore),
 ]
 SYNC = {"as_principal", "opened"}  # return a handle and do nothing that could block
 
@@ -57,7 +60,11 @@ def parameters(verb):
     """Return what a caller sees: names, kinds, defaults and types; a skin takes skins."""
     found = list(inspect.signature(verb).parameters.values())
     return [
-        each.replace(annotation=re.sub(r"\b(AsyncMemCube|Handle)\b", "MemCube", str(each.annotation)))
+        each.replace(
+            annotation=re.sub(
+                r"\b(?:Async(Mem(?:Cube|OS))|(?:Handle))\b", lambda m: m[1] or "MemCube", str(each.annotation)
+            )
+        )
         for each in found
     ]
 
@@ -230,3 +237,24 @@ async def test_closing_awaits_and_closing_twice_is_no_error(folder):
     memos = await AsyncMemOS.open(folder, embedder=HashEmbedder(), index=InMemoryIndex(dimensions=64))
     await memos.close()
     assert await memos.close() is None
+
+
+async def test_a_cube_is_published_subscribed_and_updated_awaited(tmp_path):
+    given = {"embedder": HashEmbedder(dimensions=64)}
+    store = AsyncStore(Store(tmp_path / "published"))
+    async with (
+        await AsyncMemOS.open(tmp_path / "a", index=InMemoryIndex(dimensions=64), **given) as here,
+        await AsyncMemOS.open(tmp_path / "b", index=InMemoryIndex(dimensions=64), **given) as there,
+    ):
+        cube = await here.cube("notes")
+        memory = await cube.remember("Mira lives in Lisbon")
+        await store.publish(cube)
+        mine = await store.subscribe(there, "notes", cube="mira")
+        await cube.revise(memory.id, "Mira lives in Porto")
+        await store.publish(cube)
+        done = await store.update(mine)
+        texts = [each.text for each in await mine.list()]
+        assert await store.update(mine) is None
+    assert (texts, done.replaced, mine.name) == (["Mira lives in Porto"], 1, "mira")
+    assert [card.version for card in await store.versions("notes")] == [1, 2]
+    assert [card.version for card in await store.cubes()] == [2]

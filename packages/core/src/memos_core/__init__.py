@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from memos_core.aio import AsyncRecords as AsyncRecords
     from memos_core.aio_runtime import AsyncRuntime as AsyncRuntime
     from memos_core.aio_runtime import AsyncStream as AsyncStream
+    from memos_core.aio_store import AsyncStore as AsyncStore
     from memos_core.audit import AuditCheck as AuditCheck
     from memos_core.audit import AuditHead as AuditHead
     from memos_core.audit import AuditLine as AuditLine
@@ -128,6 +129,7 @@ _HOME = {
     "AsyncMemCube": "aio",
     "AsyncMemOS": "aio",
     "AsyncRuntime": "aio_runtime",
+    "AsyncStore": "aio_store",
     "AsyncStream": "aio_runtime",
     "AsyncRecords": "aio",
     "AuditCheck": "audit",
