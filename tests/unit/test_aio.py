@@ -9,14 +9,17 @@ from blockbuster import BlockBuster
 
 from memos_core import (
     AsyncComposedCubes,
+    AsyncJobs,
     AsyncMemCube,
     AsyncMemOS,
     AsyncRecords,
     AsyncRuntime,
     AsyncStream,
+    AsyncWorker,
     ComposedCubes,
     Entry,
     InvalidInput,
+    Jobs,
     MemCube,
     MemOS,
     Message,
@@ -25,6 +28,7 @@ from memos_core import (
     Runtime,
     Stream,
     Where,
+    Worker,
 )
 from memos_core.testing import HashEmbedder, InMemoryIndex
 
@@ -32,11 +36,13 @@ PAIRS = [
     (MemOS, AsyncMemOS),
     (MemCube, AsyncMemCube),
     (Records, AsyncRecords),
+    (Jobs, AsyncJobs),
+    (Worker, AsyncWorker),
     (ComposedCubes, AsyncComposedCubes),
     (Runtime, AsyncRuntime),
     (Stream, AsyncStream),
 ]
-SYNC = {"as_principal", "opened"}  # return a handle and do nothing that could block
+SYNC = {"as_principal", "opened", "worker"}  # return a handle and do nothing that could block
 
 
 def verbs(kind):
