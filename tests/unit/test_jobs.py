@@ -1,4 +1,4 @@
-"""Jobs as people look at them: ordered, listed, cancelled, retried, scheduled; what the store can do itself."""
+"""Jobs as people look at them: ordered, listed, cancelled, scheduled; what the store does itself."""
 
 import asyncio
 from datetime import timedelta

@@ -15,6 +15,7 @@ from memos_core.errors import NotFound
 from memos_core.job import (
     LEASE,
     LONGEST_DELAY,
+    LOST,
     Alive,
     Done,
     Failed,
@@ -233,4 +234,4 @@ class InMemoryQueue:
         for kept in list(self._jobs.values()):
             if kept.until is not None and not now < kept.until <= now + 2 * LEASE:
                 after = delay(kept.job.attempts)
-                self._fail(kept, Failed(error="the worker was lost", after=after), now)
+                self._fail(kept, Failed(error=LOST, after=after), now)

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, exists, or_, select, upda
 from memos_core.job import (
     LEASE,
     LONGEST_DELAY,
+    LOST,
     Alive,
     Done,
     Failed,
@@ -30,7 +31,6 @@ from memos_core.vault.jobs import found, lead, next_turn, to_job
 from memos_core.vault.schema_jobs import jobs
 
 _AT_ONCE: Final = 500  # jobs that come due in one transaction
-LOST: Final = "the worker was lost: it was killed, or said nothing for longer than its lease"
 
 
 def _due(now: datetime) -> ColumnElement[bool]:
