@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from memos_core import JobState
-from tests.crash.job_worker import KIND, effect, opened, prepared
+from tests.crash.job_worker import KIND, effect, main, opened, prepared
 
-ROOT = Path(__file__).parents[2]
+_FORKS = multiprocessing.get_context(
+    "forkserver"
+)  # it imports once; a plain fork would take our threads along
+_FORKS.set_forkserver_preload(["tests.crash.job_worker"])
 
 
 @dataclass
@@ -32,17 +35,18 @@ class JobCampaign:
 
     def kill(self, *, within: float = 0.6) -> None:
         """Let a worker work for a moment, then kill it."""
-        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.crash.job_worker import main; "
-        command = [sys.executable, "-c", f"{code}main({str(self.folder)!r})"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
-            assert worker.stdout is not None
-            assert worker.stdout.readline() == "ready\n"
-            time.sleep(self.chance.uniform(0, within))
-            worker.kill()
-            told = worker.stdout.read()
-            assert worker.wait() == -signal.SIGKILL, "the worker ended by itself"
-        lines = told.splitlines() if told.endswith("\n") else told.splitlines()[:-1]
-        self.acknowledged |= {name for line in lines for name in line.split()}
+        heard, told = _FORKS.Pipe(duplex=False)
+        worker = _FORKS.Process(target=main, args=(str(self.folder), told))
+        worker.start()
+        told.close()
+        assert heard.recv() == "ready"
+        time.sleep(self.chance.uniform(0, within))
+        worker.kill()
+        worker.join()
+        assert worker.exitcode == -signal.SIGKILL, "the worker ended by itself"
+        with closing(heard), suppress(EOFError, OSError):  # it was killed in the middle of a word
+            while True:
+                self.acknowledged |= set(heard.recv())
         self.kills += 1
 
     def settle(self) -> Counter[str]:

@@ -6,8 +6,8 @@ An effect is a row in a table that forbids nothing: a job done twice has two.
 from __future__ import annotations
 
 import random
-import sys
 import time
+from multiprocessing.connection import Connection
 
 from memos_core import MemOS
 from memos_core.job import Order
@@ -42,7 +42,7 @@ def effect(memos: MemOS, work: Work) -> None:
         work.finish(connection)
 
 
-def load(memos: MemOS) -> None:
+def load(memos: MemOS, told: Connection) -> None:
     """Order jobs for ever; say which were acknowledged."""
     cubes = [cube.id for cube in memos.cubes()]
     catalog = memos._core.catalog
@@ -53,15 +53,11 @@ def load(memos: MemOS) -> None:
                 for _ in range(BATCH)
             ]
             ids = [tx.enqueue(order) for order in orders]
-        print(" ".join(ids), flush=True)
+        told.send(ids)
         time.sleep(0.02)
 
 
-def main(folder: str) -> None:
+def main(folder: str, told: Connection) -> None:
     with opened(folder) as memos, memos.worker(threads=3, handlers={KIND: lambda work: effect(memos, work)}):
-        print("ready", flush=True)
-        load(memos)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+        told.send("ready")
+        load(memos, told)

@@ -23,7 +23,7 @@ from hypothesis.stateful import run_state_machine_as_test as run
 
 from memos_core import Principal
 from memos_core.errors import IllegalTransition
-from memos_core.job import FIRST_DELAY, LEASE, Alive, Done, Failed, JobState, Order, Released
+from memos_core.job import FIRST_DELAY, LEASE, LONGEST_DELAY, Alive, Done, Failed, JobState, Order, Released
 from memos_core.scheduler.queue import CatalogQueue
 from memos_core.testing import InMemoryQueue
 from memos_core.vault import jobs as job_rows
@@ -111,6 +111,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(kinds=st.sampled_from([KINDS, ("work",), ("unknown",)]))
     def claim(self, kinds) -> None:
+        self.claim_one(kinds)
+
+    def claim_one(self, kinds) -> None:
         with self.patiently():
             real = self.real.claim(kinds, worker="w")
             model = self.model.claim(kinds, worker="w")
@@ -156,6 +159,18 @@ class QueueMachine(RuleBasedStateMachine):
         if not undead:
             self.in_hand.clear()
         self.now += LEASE
+
+    @precondition(lambda self: self.in_hand)
+    @rule(which=st.integers(0, 9))
+    def oversleep(self, which) -> None:
+        """A worker falls asleep over its job, others go on with it, and then it says that it is done."""
+        number, real, model = self.in_hand[which % len(self.in_hand)]
+        self.now += LEASE
+        self.claim_one(KINDS)
+        self.now += LONGEST_DELAY
+        for _ in range(3):
+            self.claim_one(KINDS)
+        assert self.effect(number, real) == self.model.report(model, Done())
 
     @rule(seconds=st.sampled_from([1, 2, 30, 61, 700]))
     def wait(self, seconds) -> None:

@@ -130,7 +130,7 @@ class InMemoryQueue:
                     told = replace(kept.job, progress=progress or kept.job.progress)
                     self._jobs[job.id] = replace(kept, job=told, until=now + LEASE)
                 case Done():
-                    self._ended(kept, "finish", now, error=None, trace=None)
+                    self._ended(kept, "finish", now)
                 case Released():
                     released = replace(kept, job=replace(kept.job, attempts=kept.job.attempts - 1))
                     self._again(released, "release", now, run_at=now)
@@ -205,9 +205,11 @@ class InMemoryQueue:
         else:
             self._again(kept, "delay", now, run_at=now + min(news.after, LONGEST_DELAY))
 
-    def _ended(self, kept: _Kept, verb: str, now: datetime, **values: None) -> None:
+    def _ended(self, kept: _Kept, verb: str, now: datetime) -> None:
         state = stepped(kept.job.id, kept.job.state, verb)
-        job = replace(kept.job, state=state, finished_at=now, worker=None, lease=None, **values)
+        job = replace(kept.job, state=state, finished_at=now, worker=None, lease=None)
+        if state is JobState.DONE:
+            job = replace(job, error=None, trace=None)
         self._jobs[job.id] = replace(kept, job=job, until=None)
 
     def _again(self, kept: _Kept, verb: str, now: datetime, *, run_at: datetime) -> None:
