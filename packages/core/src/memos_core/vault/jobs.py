@@ -14,9 +14,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from memos_core.errors import NotFound
 from memos_core.job import About, Job, JobState, Order, Progress
@@ -43,7 +43,10 @@ def put(connection: Connection, order: Order, *, now: datetime) -> str:
         if known is not None:
             _fold_in(connection, known, order, now=now)
             return str(known.id)
-    run_at = order.run_at or now
+    run_at, rank = order.run_at or now, -order.priority
+    place = _place(connection, lane, order.cube, rank)
+    waits = run_at <= now
+    is_first = waits and place.front_state is None
     job_id = uuid.uuid4().hex
     row = {
         "id": job_id,
@@ -52,11 +55,12 @@ def put(connection: Connection, order: Order, *, now: datetime) -> str:
         "key": order.key,
         "lane": lane,
         "waiting": waiting,
-        "lead": False,
+        "front": lane if is_first else None,
+        "lead": is_first,
         "payload": dict(order.payload),
-        "rank": -order.priority,
-        "turn": next_turn(connection, order.cube, rank=-order.priority),
-        "state": (JobState.DELAYED if run_at > now else JobState.WAITING).value,
+        "rank": rank,
+        "turn": place.turn,
+        "state": (JobState.WAITING if waits else JobState.DELAYED).value,
         "attempts": 0,
         "max_attempts": order.max_attempts,
         "timeout": order.timeout // timedelta(microseconds=1),
@@ -65,9 +69,10 @@ def put(connection: Connection, order: Order, *, now: datetime) -> str:
         "purpose": order.purpose,
         "created_at": now,
     }
-    connection.execute(insert(jobs).values(row))
+    connection.execute(insert(jobs), row)
     _write_about(connection, job_id, order.about)
-    lead(connection, lane)
+    if waits and not is_first and place.front_state == JobState.WAITING and rank < place.front_rank:
+        lead(connection, lane)
     return job_id
 
 
@@ -95,20 +100,46 @@ def _write_about(connection: Connection, job_id: str, about: Collection[About]) 
         )
 
 
+class _Place(NamedTuple):
+    """Where a new job would stand: its turn, and who is at the front of its lane."""
+
+    turn: int
+    front_state: str | None
+    front_rank: int
+
+
+def _place(connection: Connection, lane: str, cube: str | None, rank: int) -> _Place:
+    """Return the place of a new job; one look, since many may be put in one transaction."""
+    query = _PLACE_IN_STORE if cube is None else _PLACE
+    given = {"lane": lane, "rank": rank} | ({} if cube is None else {"cube": cube})
+    row = connection.execute(query, given).one()
+    present = row.present if row.present is not None else row.running
+    turn = max(-1 if row.own is None else row.own, (0 if present is None else present) - 1) + 1
+    return _Place(turn=turn, front_state=row.front_state, front_rank=row.front_rank or 0)
+
+
 def next_turn(connection: Connection, cube: str | None, *, rank: int) -> int:
     """Return the next turn of a cube among the jobs of a rank."""
-    own = select(func.max(jobs.c.turn)).where(
-        _about_cube(cube),
-        jobs.c.state == JobState.WAITING.value,
-        jobs.c.rank == rank,
+    return _place(connection, "", cube, rank).turn
+
+
+def _placing(of_cube: ColumnElement[bool]) -> Select[Any]:
+    def one(found: Any, *where: ColumnElement[bool]) -> Any:
+        return select(found).where(*where).scalar_subquery()
+
+    of_rank, of_lane = jobs.c.rank == bindparam("rank"), jobs.c.front == bindparam("lane")
+    waiting, running = jobs.c.state == JobState.WAITING.value, jobs.c.state == JobState.RUNNING.value
+    return select(
+        one(func.max(jobs.c.turn), of_cube, waiting, of_rank).label("own"),
+        one(func.min(jobs.c.turn), jobs.c.lead.is_(True), of_rank).label("present"),
+        one(func.max(jobs.c.turn), running, of_rank).label("running"),
+        one(jobs.c.state, of_lane).label("front_state"),
+        one(jobs.c.rank, of_lane).label("front_rank"),
     )
-    present = select(func.min(jobs.c.turn)).where(jobs.c.lead.is_(True), jobs.c.rank == rank)
-    running = select(func.max(jobs.c.turn)).where(jobs.c.state == JobState.RUNNING.value, jobs.c.rank == rank)
-    last = connection.execute(own).scalar()
-    at = connection.execute(present).scalar()
-    if at is None:
-        at = connection.execute(running).scalar()
-    return max(-1 if last is None else last, (0 if at is None else at) - 1) + 1
+
+
+_PLACE = _placing(jobs.c.cube_id == bindparam("cube"))
+_PLACE_IN_STORE = _placing(jobs.c.cube_id.is_(None))
 
 
 def _about_cube(cube: str | None) -> ColumnElement[bool]:
