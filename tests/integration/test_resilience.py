@@ -21,6 +21,7 @@ from memos_core import (
     BackendUnavailable,
     Closed,
     Conflict,
+    Jobs,
     Locked,
     MemCube,
     MemOS,
@@ -619,6 +620,8 @@ STORE_VERBS = {
     "erasures": lambda memos: memos.erasures(),
     "verify_erasure": lambda memos: memos.verify_erasure("0"),
     "upkeep": lambda memos: memos.upkeep(),
+    "worker": lambda memos: memos.worker(),
+    "extract_with": lambda memos: memos.extract_with(None),
     "stats": lambda memos: memos.stats(),
     "doctor": lambda memos: memos.doctor(),
 }
@@ -638,6 +641,9 @@ def test_every_verb_of_a_closed_store_raises_closed(open_memos):
     for act in STORE_VERBS.values():
         with pytest.raises(Closed, match=r"MemOS\.open"):
             act(memos)
+    for name in verbs(Jobs):
+        with pytest.raises(Closed, match=r"MemOS\.open"):
+            CALLS[f"jobs.{name}"](cube, "m")
     for name in verbs(MemCube):
         with pytest.raises(Closed, match=r"MemOS\.open"):
             CALLS[name](cube, "m")

@@ -9,15 +9,18 @@ from blockbuster import BlockBuster
 
 from memos_core import (
     AsyncComposedCubes,
+    AsyncJobs,
     AsyncMemCube,
     AsyncMemOS,
     AsyncRecords,
     AsyncRuntime,
     AsyncStore,
     AsyncStream,
+    AsyncWorker,
     ComposedCubes,
     Entry,
     InvalidInput,
+    Jobs,
     MemCube,
     MemOS,
     Message,
@@ -27,6 +30,7 @@ from memos_core import (
     Store,
     Stream,
     Where,
+    Worker,
 )
 from memos_core.testing import HashEmbedder, InMemoryIndex
 
@@ -34,12 +38,14 @@ PAIRS = [
     (MemOS, AsyncMemOS),
     (MemCube, AsyncMemCube),
     (Records, AsyncRecords),
+    (Jobs, AsyncJobs),
+    (Worker, AsyncWorker),
     (ComposedCubes, AsyncComposedCubes),
     (Runtime, AsyncRuntime),
     (Stream, AsyncStream),
     (Store, AsyncStore),
 ]
-SYNC = {"as_principal", "opened"}  # return a handle and do nothing that could block
+SYNC = {"as_principal", "opened", "worker"}  # return a handle and do nothing that could block
 
 
 def verbs(kind):

@@ -18,6 +18,7 @@ from memos_core import (
     EngineIdentity,
     Entry,
     Forbidden,
+    Jobs,
     MemCube,
     MemOS,
     Message,
@@ -69,6 +70,20 @@ def segment_of(cube):
         **sizes,
         **uses,
     )
+
+
+def job_of(cube):
+    """Return the id of a job about Ana's cube, as somebody may have noted it."""
+    return MemOS(cube._core, Principal("ana")).jobs.list(cube=ana_s(cube))[0].id
+
+
+def ana_s(cube):
+    return MemOS(cube._core, Principal("ana")).cube(cube.name)
+
+
+def canceled_of(cube):
+    ana = MemOS(cube._core, Principal("ana"))
+    return ana.jobs.list(cube=ana_s(cube), state="cancelled")[0].id
 
 
 FILES = Path(tempfile.mkdtemp(prefix="memcubes-"))
@@ -143,6 +158,14 @@ CALLS = {
     "records.sweep": lambda cube, m: cube.records.sweep(),
     "records.count": lambda cube, m: cube.records.count(),
     "publish": lambda cube, m: Store("memory://every-verb").publish(cube),
+    "jobs.submit": lambda cube, m: store_of(cube).jobs.submit("sweep", cube=cube),
+    "jobs.list": lambda cube, m: store_of(cube).jobs.list(cube=cube),
+    "jobs.get": lambda cube, m: store_of(cube).jobs.get(job_of(cube)),
+    "jobs.retry": lambda cube, m: store_of(cube).jobs.retry(canceled_of(cube)),
+    "jobs.cancel": lambda cube, m: store_of(cube).jobs.cancel(job_of(cube)),
+    "jobs.schedule": lambda cube, m: store_of(cube).jobs.schedule("new", "0 3 * * *", "sweep", cube=cube),
+    "jobs.schedules": lambda cube, m: store_of(cube).jobs.schedules(cube=cube),
+    "jobs.unschedule": lambda cube, m: store_of(cube).jobs.unschedule("nightly", cube=cube),
     "segments": lambda cube, m: store_of(cube).segments(cube),
     "evict": lambda cube, m: store_of(cube).evict([segment_of(cube)]),
     "pin": lambda cube, m: store_of(cube).pin(segment_of(cube)),
@@ -172,6 +195,8 @@ STORE = {
     "forget_principal": "in cubes that you govern, and what is your own: test_erasure.py",
     "erasures": "your own receipts only",
     "verify_erasure": "likewise; tells places, never words",
+    "worker": "does what was ordered, for whoever ordered it",
+    "extract_with": "for whoever runs the store; what is read is written as by whoever ingested it",
     "upkeep": "does what was promised when a memory was written",
     "segments": "enters each cube: in the table above",
     "evict": "likewise",
@@ -204,6 +229,7 @@ def test_no_verb_of_a_cube_is_left_out():
         "publish",
     }
     of_the_store |= {f"compose.{verb}" for verb in verbs(ComposedCubes)}
+    of_the_store |= {f"jobs.{verb}" for verb in verbs(Jobs)}
     of_runtimes = verbs(Runtime) - {"open", "close"}
     assert verbs(MemCube) | of_records | of_the_store | of_runtimes == set(NEEDS) == set(CALLS)
 
@@ -222,6 +248,10 @@ def shared(memos):
     brief = Entry(key="k", data={}, texts=("words of a record",), ttl=timedelta(hours=1))
     ana.records.put([brief], visibility="shared")
     ana.snapshot("then")
+    jobs = memos.as_principal("ana").jobs
+    jobs.cancel(jobs.submit("prefill", cube=ana, key="earlier").id)
+    jobs.submit("prefill", cube=ana)
+    jobs.schedule("nightly", "0 3 * * *", "sweep", cube=ana)
     twig = ana.fork("twig")
     twig.classify(twig.list()[0].id, visibility="public")
     return ana, first.id

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from memos_core.activation.answer import Stream as Stream
     from memos_core.activation.composed import Composition as Composition
     from memos_core.aio import AsyncComposedCubes as AsyncComposedCubes
+    from memos_core.aio import AsyncJobs as AsyncJobs
     from memos_core.aio import AsyncMemCube as AsyncMemCube
     from memos_core.aio import AsyncMemOS as AsyncMemOS
     from memos_core.aio import AsyncRecords as AsyncRecords
+    from memos_core.aio_jobs import AsyncWorker as AsyncWorker
     from memos_core.aio_runtime import AsyncRuntime as AsyncRuntime
     from memos_core.aio_runtime import AsyncStream as AsyncStream
     from memos_core.aio_store import AsyncStore as AsyncStore
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from memos_core.errors import FormatError as FormatError
     from memos_core.errors import IllegalTransition as IllegalTransition
     from memos_core.errors import InvalidInput as InvalidInput
+    from memos_core.errors import JobLost as JobLost
     from memos_core.errors import Locked as Locked
     from memos_core.errors import MemOSError as MemOSError
     from memos_core.errors import MigrationNeeded as MigrationNeeded
@@ -53,6 +56,8 @@ if TYPE_CHECKING:
     from memos_core.errors import QuotaExceeded as QuotaExceeded
     from memos_core.errors import SecretFound as SecretFound
     from memos_core.errors import WrongPurpose as WrongPurpose
+    from memos_core.extract import ChatExtractor as ChatExtractor
+    from memos_core.extract import OpenAIExtractor as OpenAIExtractor
     from memos_core.interchange.fates import OnConflict as OnConflict
     from memos_core.interchange.load import inspected as inspected
     from memos_core.interchange.manifest import Bounds as Bounds
@@ -62,6 +67,11 @@ if TYPE_CHECKING:
     from memos_core.interchange.manifest import Part as Part
     from memos_core.interchange.manifest import Terms as Terms
     from memos_core.interchange.signing import SigningKey as SigningKey
+    from memos_core.job import Job as Job
+    from memos_core.job import JobState as JobState
+    from memos_core.job import Progress as Progress
+    from memos_core.job import Schedule as Schedule
+    from memos_core.jobs import Jobs as Jobs
     from memos_core.kv import Segment as Segment
     from memos_core.kv import Verified as Verified
     from memos_core.lineage import Kin as Kin
@@ -83,6 +93,8 @@ if TYPE_CHECKING:
     from memos_core.memory import Visibility as Visibility
     from memos_core.memos import MemOS as MemOS
     from memos_core.opened import Settings as Settings
+    from memos_core.protocols import Extracted as Extracted
+    from memos_core.protocols import Passage as Passage
     from memos_core.query import Change as Change
     from memos_core.query import Changes as Changes
     from memos_core.query import Hit as Hit
@@ -105,6 +117,8 @@ if TYPE_CHECKING:
     from memos_core.reply import Sampling as Sampling
     from memos_core.runtime import LlamaCppRuntime as LlamaCppRuntime
     from memos_core.runtime import Runtime as Runtime
+    from memos_core.scheduler.work import Work as Work
+    from memos_core.scheduler.worker import Worker as Worker
     from memos_core.segment import EngineIdentity as EngineIdentity
     from memos_core.segment import Origin as Origin
     from memos_core.store import Published as Published
@@ -234,6 +248,20 @@ _HOME = {
     "Snapshot": "timeline",
     "ComposedCubes": "composition",
     "AsyncComposedCubes": "aio",
+    "Job": "job",
+    "JobState": "job",
+    "Progress": "job",
+    "Schedule": "job",
+    "Jobs": "jobs",
+    "AsyncJobs": "aio",
+    "AsyncWorker": "aio_jobs",
+    "JobLost": "errors",
+    "Worker": "scheduler.worker",
+    "Work": "scheduler.work",
+    "ChatExtractor": "extract",
+    "OpenAIExtractor": "extract",
+    "Extracted": "protocols",
+    "Passage": "protocols",
 }
 
 __all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names by construction

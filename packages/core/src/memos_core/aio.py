@@ -9,24 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
+from memos_core.aio_jobs import AsyncWorker
 from memos_core.composition import ComposedCubes
 from memos_core.cube import Principal
 from memos_core.embed import EmbedderSpec
+from memos_core.job import TIMEOUT, Job, JobState, Payload, Schedule
+from memos_core.jobs import Jobs
 from memos_core.kv import Segment
 from memos_core.memcube import MemCube
 from memos_core.memos import LOCAL, MemOS
 from memos_core.opened import RESIDENT_BYTES, Settings
-from memos_core.protocols import TextIndex
+from memos_core.protocols import Extractor, TextIndex
 from memos_core.records import Records
 from memos_core.redaction import Redaction
+from memos_core.scheduler.work import Handler
 from memos_core.timeline import Merge, MergeConflict, Resolution
 from memos_core.vault.catalog import utc_now
+from memos_core.working import Builder
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -180,6 +185,86 @@ class AsyncMemCube:
     imports = _awaited_verb(MemCube.imports)
 
 
+def _awaited_job(
+    verb: Callable[Concatenate[Jobs, P], R],
+) -> Callable[Concatenate[AsyncJobs, P], Awaitable[R]]:
+    @functools.wraps(verb)
+    async def run(self: AsyncJobs, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
+
+    return run
+
+
+class AsyncJobs:
+    """The jobs of a store, awaited. `blocking` are the jobs themselves."""
+
+    def __init__(self, blocking: Jobs) -> None:
+        self.blocking = blocking
+
+    get = _awaited_job(Jobs.get)
+    retry = _awaited_job(Jobs.retry)
+    cancel = _awaited_job(Jobs.cancel)
+
+    async def submit(
+        self,
+        kind: str,
+        *,
+        cube: AsyncMemCube | None = None,
+        payload: Payload | None = None,
+        key: str | None = None,
+        priority: int = 0,
+        at: datetime | None = None,
+        timeout: timedelta = TIMEOUT,
+    ) -> Job:
+        """Order a job, now or `at` a moment; see `Jobs.submit`."""
+        return await asyncio.to_thread(
+            self.blocking.submit,
+            kind,
+            cube=_bare(cube),
+            payload=payload,
+            key=key,
+            priority=priority,
+            at=at,
+            timeout=timeout,
+        )
+
+    async def schedule(
+        self,
+        name: str,
+        cron: str,
+        kind: str,
+        *,
+        cube: AsyncMemCube | None = None,
+        payload: Payload | None = None,
+    ) -> Schedule:
+        """Order a job again and again; see `Jobs.schedule`."""
+        return await asyncio.to_thread(
+            self.blocking.schedule, name, cron, kind, cube=_bare(cube), payload=payload
+        )
+
+    async def schedules(self, *, cube: AsyncMemCube | None = None) -> Sequence[Schedule]:
+        """Return the schedules of a cube, or of all that you govern and of the store."""
+        return await asyncio.to_thread(self.blocking.schedules, cube=_bare(cube))
+
+    async def unschedule(self, name: str, *, cube: AsyncMemCube | None = None) -> None:
+        """Delete a schedule of a cube, or of the store."""
+        await asyncio.to_thread(self.blocking.unschedule, name, cube=_bare(cube))
+
+    async def list(
+        self,
+        *,
+        cube: AsyncMemCube | None = None,
+        state: JobState | str | None = None,
+        limit: int = 100,
+    ) -> Sequence[Job]:
+        """Return the newest jobs, the newest first; see `Jobs.list`."""
+        return await asyncio.to_thread(self.blocking.list, cube=_bare(cube), state=state, limit=limit)
+
+
+def _bare(cube: AsyncMemCube | None) -> MemCube | None:
+    return None if cube is None else cube.blocking
+
+
 class AsyncMemOS:
     """A store whose verbs are awaited. `blocking` is the store itself."""
 
@@ -200,6 +285,7 @@ class AsyncMemOS:
         index: str | TextIndex | None = None,
         resident_bytes: int = RESIDENT_BYTES,
         redaction: Redaction | str | None = None,
+        extractor: Extractor | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> AsyncMemOS:
         """Open a store; see `MemOS.open`."""
@@ -212,6 +298,7 @@ class AsyncMemOS:
                 index=index,
                 resident_bytes=resident_bytes,
                 redaction=redaction,
+                extractor=extractor,
                 clock=clock,
             )
         )
@@ -260,6 +347,28 @@ class AsyncMemOS:
         """Return the stored KV segments of a cube, or of all; see `MemOS.segments`."""
         return await asyncio.to_thread(self.blocking.segments, cube.blocking if cube else None)
 
+    @property
+    def jobs(self) -> AsyncJobs:
+        """What waits, runs and failed, and what comes again; see `MemOS.jobs`."""
+        return AsyncJobs(self.blocking.jobs)
+
+    def worker(
+        self,
+        *,
+        threads: int = 1,
+        kinds: Iterable[str] | None = None,
+        runtime: Builder | None = None,
+        system: str | None = None,
+        handlers: Mapping[str, Handler] | None = None,
+    ) -> AsyncWorker:
+        """Return a worker that does the store's jobs, for `async with`; see `MemOS.worker`."""
+        return AsyncWorker(
+            self.blocking.worker(
+                threads=threads, kinds=kinds, runtime=runtime, system=system, handlers=handlers
+            )
+        )
+
+    extract_with = _awaited_care(MemOS.extract_with)
     evict = _awaited_care(MemOS.evict)
     pin = _awaited_care(MemOS.pin)
     verify_segments = _awaited_care(MemOS.verify_segments)

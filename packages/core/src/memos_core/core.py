@@ -8,20 +8,24 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from weakref import WeakSet
 
 from memos_core.cube import SYSTEM, CubeHeader, Principal, Right
 from memos_core.embed import CachingEmbedder, EmbedderSpec, open_embedder
-from memos_core.errors import BackendError, Closed, FormatError, MigrationNeeded
+from memos_core.errors import BackendError, Closed, FormatError, InvalidInput, MigrationNeeded
 from memos_core.index import IndexSlot
 from memos_core.operator.indexer import Indexer
 from memos_core.operator.recall import Recaller
 from memos_core.operator.residents import Residents
-from memos_core.protocols import Embedder, TextIndex
+from memos_core.protocols import Embedder, Extractor, TextIndex
+from memos_core.reader.extraction import Extraction
 from memos_core.reader.intake import Intake
 from memos_core.reader.recording import Recorder
 from memos_core.reader.rewinding import Rewinder
 from memos_core.redaction import Redaction
-from memos_core.vault import keyring, outbox
+from memos_core.scheduler.queue import CatalogQueue
+from memos_core.scheduler.worker import Worker
+from memos_core.vault import keyring, outbox, queue
 from memos_core.vault.blobs import Blobs
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.derived import Derived
@@ -76,10 +80,14 @@ class Core:
             self.derived.sweep()  # what a crash left; the folder's lock says that nobody else is at it
             with self.catalog.connection() as connection:
                 outbox.free_all(connection)
+                queue.lapse(connection, now=clock(), everything=True)
             undo.pop_all()
         self.residents = Residents(budget=resident_bytes)
         self.indexer = Indexer(self.catalog, index=self.index, model=lambda: self.embedder().identity)
+        self.queue, self.bell = CatalogQueue(self.catalog), threading.Event()
+        self.workers: WeakSet[Worker] = WeakSet()
         self.intake = Intake(self.catalog, embedder=self.embedder)
+        self.extraction = Extraction(self.catalog, self.intake, embedder=self.embedder, redaction=redaction)
         self.recorder = Recorder(self.catalog, embedder=self.embedder)
         self.rewinder = Rewinder(self.catalog, embedder=self.embedder)
         self.recaller = Recaller(
@@ -110,6 +118,8 @@ class Core:
             if self._closing:
                 return
             self._closing = True
+        for worker in list(self.workers):
+            worker.close()
         with ExitStack() as last:  # undone from below: the lock goes last
             last.callback(self._lock.release)
             last.callback(self.catalog.close)
@@ -171,6 +181,21 @@ class Core:
                     self.slot.scrub(record.identity, record.dimensions)
             self.catalog.settle(ERASED_BYTES, bytes_owed)
         return told
+
+    def extract_with(self, extractor: Extractor) -> None:
+        """Let a model read, as a job, whatever is ingested from now on.
+
+        Raises InvalidInput where another extractor was named before.
+        """
+        with self._opening:
+            known = self.extraction.extractor
+            if known is not None and known.identity != extractor.identity:
+                raise InvalidInput(
+                    f"this store is read by {known.identity!r} already, not by {extractor.identity!r}: "
+                    f"open it with the one that you want"
+                )
+            self.extraction.extractor = extractor
+            self.intake.follow = self.extraction.order
 
     # --- what is opened when it is needed ----------------------------------------------------
 

@@ -14,6 +14,7 @@
     │   └── SecretFound           it holds what this store may not write (`kinds`)
     ├── MigrationNeeded       this store was written by another schema or embedder
     ├── FormatError           these bytes are not what they claim to be
+    ├── JobLost               somebody else has this job by now, or it was cancelled
     ├── Locked                another process holds this folder
     ├── Closed                this handle was closed
     └── BackendError          something beneath us failed
@@ -72,11 +73,13 @@ class AlreadyThere(MemOSError):
 
 
 class IllegalTransition(MemOSError):
-    """The life cycle has no step from this state by this verb."""
+    """The life cycle, of a memory or of a job, has no step from this state by this verb."""
 
-    def __init__(self, memory_id: str, *, state: str, verb: str, remedy: str = "") -> None:
+    def __init__(
+        self, memory_id: str, *, state: str, verb: str, remedy: str = "", what: str = "memory"
+    ) -> None:
         hint = f"; {remedy}" if remedy else ""
-        super().__init__(f"memory {memory_id!r} is {state}: there is no way to {verb} it{hint}")
+        super().__init__(f"{what} {memory_id!r} is {state}: there is no way to {verb} it{hint}")
         self.memory_id, self.state, self.verb = memory_id, state, verb
 
 
@@ -141,6 +144,16 @@ class FormatError(MemOSError):
     def __init__(self, message: str, *, line: int | None = None) -> None:
         super().__init__(message)
         self.line = line
+
+
+class JobLost(MemOSError):
+    """A worker's lease on a job is over; nothing that it does for it counts any more."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"job {job_id!r} is somebody else's by now, or was cancelled: drop what was done for it"
+        )
+        self.job_id = job_id
 
 
 class Locked(MemOSError):

@@ -39,6 +39,9 @@ NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
         **dict.fromkeys(("dump", "imports"), Right.READ),  # a file holds nothing that could not be read
         **dict.fromkeys(("load",), Right.WRITE),
         **dict.fromkeys(("publish",), Right.SHARE),
+        **dict.fromkeys(("jobs.list", "jobs.get", "jobs.schedules"), Right.ADMIN),  # they tell what others do
+        **dict.fromkeys(("jobs.submit", "jobs.cancel", "jobs.retry"), Right.ADMIN),
+        **dict.fromkeys(("jobs.schedule", "jobs.unschedule"), Right.ADMIN),
     }
 )
 """What each verb of a cube needs, or one that works on a cube. A verb that is not here fails the test

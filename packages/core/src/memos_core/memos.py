@@ -22,8 +22,9 @@ from memos_core.kv import Segment, Verified
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
 from memos_core.memos_files import Loading
+from memos_core.memos_jobs import Working, checked_extractor
 from memos_core.opened import RESIDENT_BYTES, Lease, Settings, connected, found, remembered, settings_of
-from memos_core.protocols import TextIndex
+from memos_core.protocols import Extractor, TextIndex
 from memos_core.redaction import Redaction, checked_redaction
 from memos_core.vault import chain, records, tx_erase, tx_person, tx_share
 from memos_core.vault.catalog import utc_now
@@ -31,7 +32,7 @@ from memos_core.vault.catalog import utc_now
 LOCAL = Principal("local")
 
 
-class MemOS(Loading):
+class MemOS(Loading, Working):
     """A memory store in a folder, seen by one principal.
 
     ::
@@ -61,6 +62,7 @@ class MemOS(Loading):
         index: str | TextIndex | None = None,
         resident_bytes: int = RESIDENT_BYTES,
         redaction: Redaction | str | None = None,
+        extractor: Extractor | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> MemOS:
         """Open the store in `folder`, which is made if it is missing.
@@ -69,8 +71,8 @@ class MemOS(Loading):
         that the store was made with, and MiniLM for a new store. `index` is the URI of a Milvus
         server, or a TextIndex; None means Milvus Lite in the folder. `resident_bytes` bounds the
         keys held in RAM. `redaction` masks or refuses addresses, numbers and keys before anything is
-        written: "mask", "refuse", a Redaction, or None for neither. `clock` returns the present
-        moment, with its time zone.
+        written: "mask", "refuse", a Redaction, or None for neither. `extractor` reads what is
+        ingested, as jobs (see `worker`). `clock` returns the present moment, with its time zone.
 
         Raises Locked if another process has the folder open, MigrationNeeded if its vectors are of
         another embedder or its schema is newer, FormatError if the folder holds something else.
@@ -81,6 +83,8 @@ class MemOS(Loading):
         if not callable(clock):
             raise InvalidInput(f"clock must be a function that returns the time, not {clock!r}")
         checked_time(clock(), what="clock()")
+        if extractor is not None:
+            checked_extractor(extractor)
         core = Core(
             place,
             embedder=embedder,
@@ -89,7 +93,10 @@ class MemOS(Loading):
             redaction=checked_redaction(redaction),
             clock=clock,
         )
-        return cls(remembered(core), who)
+        opened = cls(remembered(core), who)
+        if extractor is not None:
+            core.extract_with(extractor)
+        return opened
 
     @classmethod
     def connect(cls, settings: Settings, *, principal: Principal | str = LOCAL) -> MemOS:

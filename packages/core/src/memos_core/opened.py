@@ -106,6 +106,7 @@ def settings_of(core: Core) -> Settings:
         for name, is_alive in (
             ("embedder", not (given.embedder is None or isinstance(given.embedder, str))),
             ("index", not (given.index is None or isinstance(given.index, str))),
+            ("extractor", core.extraction.extractor is not None),
             ("clock", given.clock is not utc_now),
             ("redaction", core.redaction not in _WORDS.values()),
         )

@@ -5,15 +5,19 @@ Kits live in `memos_core.testing`; whoever writes a back end subclasses one and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memos_core.errors import BackendError
+from memos_core.job import Job, News, Order
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 Vectors: TypeAlias = NDArray[np.float32]
 """Shape (n, dimensions) or (dimensions,); every row has Euclidean length 1."""
@@ -137,4 +141,88 @@ class TextIndex(Protocol):
 
     def close(self) -> None:
         """Release everything. Closing twice is no error."""
+        ...
+
+
+# --- durable work ----------------------------------------------------------------------------
+
+
+class JobQueue(Protocol):
+    """Keeps work that must not be lost, and hands each piece to one worker at a time.
+
+    Of each kind and cube one job runs. The higher priority goes first; among equals cubes take turns.
+    A worker that says nothing for `LEASE` loses its job, and the attempt counts; after `max_attempts` the
+    job is dead, and says why. Kinds that nobody asks for are left waiting. Safe from several threads.
+    """
+
+    def put(self, connection: Connection, order: Order) -> str:
+        """Write a job in the caller's own transaction; return its id.
+
+        With the key of one that waits it is folded into that one, whose id is returned.
+        """
+        ...
+
+    def claim(self, kinds: Collection[str], *, worker: str) -> Job | None:
+        """Lease the next job of these kinds; None where there is nothing to do now."""
+        ...
+
+    def report(self, job: Job, news: News, *, connection: Connection | None = None) -> bool:
+        """Say how it goes with a claimed job, in the caller's own transaction if one is given.
+
+        Return False, and change nothing, where the lease is over: then nothing done for it may count.
+        """
+        ...
+
+    def move(self, job_id: str, verb: str) -> Job:
+        """Take a step that people ask for: "cancel" or "retry"; return the job as it is then.
+
+        Raises NotFound for a job that is not there, IllegalTransition where it has no such step.
+        """
+        ...
+
+    def find(self, job_id: str) -> Job:
+        """Return a job as it stands; NotFound where there is none."""
+        ...
+
+
+# --- extraction ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """Something that was said, as an extractor reads it. `id` is the memory's."""
+
+    id: str
+    text: str
+    speaker: str | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extracted:
+    """A statement that was found in passages; `found_in` are their ids, at least one."""
+
+    text: str
+    found_in: tuple[str, ...]
+    kind: str = "fact"
+    at: datetime | None = None
+    tags: tuple[str, ...] = ()
+
+
+class Extractor(Protocol):
+    """Reads what was said and states what of it is worth knowing by itself. Safe from several threads.
+
+    What it returns is data: it is kept as derived from the passages, and trusted no further than they are.
+    """
+
+    @property
+    def identity(self) -> str:
+        """`extractor:<model>`: what one read, the same one does not read again."""
+        ...
+
+    def extract(self, passages: Sequence[Passage], *, context: Sequence[Passage] = ()) -> list[Extracted]:
+        """Return what the passages state; nothing is an answer. `context` is what was said just before.
+
+        Raises BackendUnavailable where trying again later may help, BackendError for an answer of no use.
+        """
         ...

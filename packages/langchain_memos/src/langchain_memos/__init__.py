@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_memos.chains import with_memories as with_memories
     from langchain_memos.chat import ChatMemOS as ChatMemOS
+    from langchain_memos.extraction import extractor_of as extractor_of
     from langchain_memos.middleware import MemOSMiddleware as MemOSMiddleware
     from langchain_memos.retriever import MemOSRetriever as MemOSRetriever
     from langchain_memos.store import MemOSStore as MemOSStore
@@ -25,6 +26,7 @@ _HOME = {
     "MemOSRetriever": "retriever",
     "MemOSStore": "store",
     "NoUser": "whose",
+    "extractor_of": "extraction",
     "memory_tools": "tools",
     "with_memories": "chains",
 }

@@ -14,10 +14,12 @@ from langchain.agents.middleware.types import (
     ModelRequest,
     ModelResponse,
 )
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, SystemMessage
 from langgraph.config import get_config
 from langgraph.runtime import Runtime
 
+from langchain_memos.extraction import extractor_of
 from langchain_memos.turns import last_exchange, last_questions, said, words_of
 from langchain_memos.whose import DEFAULT_CUBE, Whose, whose
 from memos_core import Hit, InvalidInput, Memory, MemOS, Recall, Where
@@ -48,7 +50,9 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
     told: a working memory, so that "and her sister?" is still about the same.
 
     *After the run* the exchange is kept verbatim (`write=False` for not at all), under the messages'
-    own ids: a run that is repeated keeps nothing twice.
+    own ids: a run that is repeated keeps nothing twice. With a chat model as `extractor` it is then read,
+    as a job: statements that stand by themselves, each derived from the turns that say it. A worker does
+    it (`with memos.worker(): ...`), and a model that fails delays it and loses nothing.
 
     Each user has a cube of their own, named `cube`. A run that does not say who it is for raises
     NoUser. With stream_mode "custom" the events `{"type": "memos.recalled" | "memos.remembered",
@@ -67,6 +71,7 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
         where: Where | None = None,
         heading: str = HEADING,
         write: bool = True,
+        extractor: BaseChatModel | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         super().__init__()
@@ -75,6 +80,8 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
                 raise InvalidInput(f"{name} must be a whole number from {least}, not {value!r}")
         self.memos, self.cube, self.k, self.budget, self.working = memos, cube, k, budget, working
         self.where, self.heading, self.write, self.clock = where, heading, write, clock
+        if extractor is not None:
+            memos.extract_with(extractor_of(extractor))
         self.tools = []
 
     @property

@@ -23,6 +23,7 @@ from memos_core.cli import (
     traveling,
     writing,
 )
+from memos_core.cli.jobs import jobs, worker
 from memos_core.cli.kv import kv
 from memos_core.cli.out import emit, warn
 from memos_core.cli.place import PURPOSE
@@ -32,6 +33,8 @@ INTERRUPTED = 130
 _WHERE_TO_LOOK = {
     "store": "`memos remember TEXT` begins one; --store or MEMOS_STORE names another",
     "cube": "`memos stats` shows which there are",
+    "job": "`memos jobs list` shows which there are; --as says who you are",
+    "schedule": "`memos jobs schedules` shows which there are; --cube says about which cube",
     "segment": "`memos kv list` shows which there are",
     "erasure": "`memos erasure list` shows your receipts; --as says who you are",
     "memory": "`memos list` shows the ids; --cube and --as say where to look",
@@ -156,11 +159,12 @@ _COMMANDS: dict[str, list[Callable[..., None]]] = {
     "Look": [reading.recall, reading.list_, reading.show, reading.history, tracing.lineage],
     "Move": [moving.dump, moving.load, moving.inspect, moving.keygen, moving.import_],
     "Publish": [storing.publish, storing.published, storing.subscribe, storing.update],
-    "Look after the store": [caring.stats, caring.doctor, caring.reindex],
+    "Look after the store": [caring.stats, caring.doctor, caring.reindex, worker],
 }
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:
         app.command(name=_command.__name__.rstrip("_").replace("_", "-"), rich_help_panel=_panel)(_command)
+app.add_typer(jobs, name="jobs", rich_help_panel="Look after the store")
 app.add_typer(kv, name="kv", rich_help_panel="Look after the store")
 app.add_typer(erasing.erasure, name="erasure", rich_help_panel="Look after the store")
 app.add_typer(auditing.app, name="audit", rich_help_panel="Look after the store")

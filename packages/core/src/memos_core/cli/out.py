@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -61,7 +61,7 @@ def emit(value: object) -> None:
 
 
 def as_json(value: object) -> Any:
-    """Return the value in JSON's types: dataclasses as objects, times in ISO 8601."""
+    """Return the value in JSON's types: dataclasses as objects, times in ISO 8601, spans in seconds."""
     match value:
         case None | bool() | int() | float():
             return value
@@ -69,6 +69,8 @@ def as_json(value: object) -> Any:
             return str(value)  # a StrEnum becomes its word
         case datetime():
             return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
         case Path():
             return str(value)
         case Mapping():

@@ -23,10 +23,14 @@ _TOLD = ("text", "digest", "speaker", "role", "event_at")  # what an edit says a
 
 
 class Intake:
-    """Writes memories. `embedder` is called when something must be embedded."""
+    """Writes memories. `embedder` is called when something must be embedded.
+
+    `follow`, where it is set, is told in the same transaction which messages were written or edited.
+    """
 
     def __init__(self, catalog: Catalog, *, embedder: Callable[[], Embedder]) -> None:
         self._catalog, self._embedder = catalog, embedder
+        self.follow: Callable[[Tx, CubeHeader, Sequence[int]], None] | None = None
 
     def state(
         self, principal: Principal, cube_id: str, draft: Draft, *, derived_from: Sequence[str] = ()
@@ -44,16 +48,25 @@ class Intake:
         with self._catalog.write(principal) as tx:
             cube = tx.open(cube_id)
             draft = tx_trust.bounded(tx, cube, draft, derived_from)
-            known = tx.statement(cube, draft.digest, draft.trust)
-            if known is not None:
-                self._restate(tx, cube, known, draft)
-                return self._derived(tx, cube, known, derived_from)
-            if keys is not None and tx.is_embedded_by(keys.model):
-                seq = tx.add(cube, [(draft, keys)])[0]
-                return self._derived(tx, cube, tx.hydrate(cube, [seq])[seq].id, derived_from)
+            stated = self.stated(tx, cube, draft, keys, derived_from=derived_from)
+            if stated is not None:
+                return stated
         return self.state(
             principal, cube_id, draft, derived_from=derived_from
         )  # changed between the two looks
+
+    def stated(
+        self, tx: Tx, cube: CubeHeader, draft: Draft, keys: Keys | None, *, derived_from: Sequence[str]
+    ) -> Memory | None:
+        """Write a statement in an open transaction; None if it needs keys, by the store's embedder, first."""
+        known = tx.statement(cube, draft.digest, draft.trust)
+        if known is not None:
+            self._restate(tx, cube, known, draft)
+            return self._derived(tx, cube, known, derived_from)
+        if keys is None or not tx.is_embedded_by(keys.model):
+            return None
+        seq = tx.add(cube, [(draft, keys)])[0]
+        return self._derived(tx, cube, tx.hydrate(cube, [seq])[seq].id, derived_from)
 
     def _derived(self, tx: Tx, cube: CubeHeader, memory_id: str, derived_from: Sequence[str]) -> Memory:
         """Link a memory to what it is derived from; return it."""
@@ -95,6 +108,8 @@ class Intake:
             told = news(drafts, known)
             if tx.is_embedded_by(embedder.identity) and all((d.digest, d.text) in keys for d in told):
                 seqs = self._write(tx, cube, told, keys, known)
+                if self.follow is not None and told:
+                    self.follow(tx, cube, [seqs[digest] for digest in {draft.digest: None for draft in told}])
                 seqs |= _doubted(tx, cube, drafts, known)
                 found = tx.hydrate(cube, set(seqs.values()))
                 return [found[seqs[digest]] for digest in digests]

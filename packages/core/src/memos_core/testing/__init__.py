@@ -6,7 +6,9 @@ A back end subclasses the kit of its seam and gives one fixture. Needs pytest an
 
 from memos_core.testing.embedder import EmbedderConformance, HashEmbedder, SemanticEmbedderConformance
 from memos_core.testing.engine import EngineConformance, SampledEngineConformance
+from memos_core.testing.job_queue import JobDesk, JobQueueConformance
 from memos_core.testing.memory_index import InMemoryIndex
+from memos_core.testing.memory_queue import InMemoryQueue
 from memos_core.testing.scripted_engine import ScriptedEngine
 from memos_core.testing.text_index import PersistentTextIndexConformance, TextIndexConformance
 
@@ -15,6 +17,9 @@ __all__ = [
     "EngineConformance",
     "HashEmbedder",
     "InMemoryIndex",
+    "InMemoryQueue",
+    "JobDesk",
+    "JobQueueConformance",
     "PersistentTextIndexConformance",
     "SampledEngineConformance",
     "ScriptedEngine",

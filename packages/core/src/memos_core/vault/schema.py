@@ -3,7 +3,7 @@
 `memories` holds the present version, `versions` every version; `standings` and `former_keys` keep in
 which state a memory was and what it was found by. `twins` are a fork's copies. `vectors` (per embedder) and
 `lexical` (FTS5, made by a migration) are derived from the text, and commit with it here. `artifacts`
-are files made from memories; `lineage` says from which, in which version.
+are files made from memories; `lineage` says from which, in which version. Durable work is in `schema_jobs`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from sqlalchemy import func, select, true
 
-from memos_core.vault import schema
+from memos_core.vault import schema, schema_jobs
 from memos_core.vault.schema import edges, memories, outbox, parts, records, sources, versions
 from memos_core.vault.view import View
 
@@ -33,6 +33,8 @@ def tables_with(view: View, ids: Collection[str]) -> list[str]:
         ("lexical", schema.lexical.c.rowid),
         ("former_keys", schema.former_keys.c.memory_seq),
         ("standings", schema.standings.c.memory_seq),
+        ("job_memories", schema_jobs.job_memories.c.memory_seq),
+        ("extractions", schema_jobs.extractions.c.memory_seq),
         ("twins", schema.twins.c.base_seq),
         ("twins", schema.twins.c.copy_seq),
     ):

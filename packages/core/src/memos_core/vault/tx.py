@@ -15,9 +15,10 @@ from memos_core.cube import Access, CubeHeader, Principal, Right
 from memos_core.erasure import Erasure
 from memos_core.errors import Conflict, InvalidInput
 from memos_core.governance import cube_key
+from memos_core.job import Order
 from memos_core.lifecycle import check_writable
 from memos_core.memory import Link, Relation, State
-from memos_core.vault import artifacts, chain, forks, former, tx_erase, tx_share, tx_trust, values
+from memos_core.vault import artifacts, chain, forks, former, jobs, tx_erase, tx_share, tx_trust, values
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.keyring import Unkeyed
 from memos_core.vault.schema import (
@@ -194,6 +195,10 @@ class Tx(View):
         row = {"source": source, "relation": relation, "target": target, "created_at": self.now}
         self.connection.execute(insert(edges).values(cube_id=cube.id, change=cube.change, **row))
 
+    def enqueue(self, order: Order) -> str:
+        """Write a job that this change causes, or fold it into one that waits; return its id."""
+        return jobs.put(self.connection, order, now=self.now)
+
     def store_id(self) -> str:
         """Return the store's own name, 32 hexadecimal digits; the first call gives it one."""
         query = select(store.c.value).where(store.c.key == STORE_ID)
@@ -312,6 +317,10 @@ class Tx(View):
             insert(outbox),
             [{"memory_id": memory_id, "cube_id": cube.id, "attempts": 0} for memory_id, _, _ in changed],
         )
+
+    def note(self, cube: CubeHeader, verb: str, *, detail: str | None = None) -> None:
+        """Write an audit line about a cube that was entered."""
+        self._note(cube, verb, detail=detail)
 
     def _note(self, cube: CubeHeader, verb: str, **of: Any) -> None:
         chain.append(self.connection, [self._line(cube, verb, **of)])

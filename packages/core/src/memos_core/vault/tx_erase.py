@@ -19,7 +19,7 @@ from memos_core.erasure import Erasure, Scope
 from memos_core.lifecycle import check_writable
 from memos_core.memory import State
 from memos_core.query import Where
-from memos_core.vault import artifacts, forks, statements
+from memos_core.vault import artifacts, forks, jobs, schedules, statements
 from memos_core.vault.schema import (
     cubes,
     edges,
@@ -38,6 +38,7 @@ from memos_core.vault.schema import (
     vectors,
     versions,
 )
+from memos_core.vault.schema_jobs import extractions
 from memos_core.vault.settings import ERASED_BYTES, ERASED_WORDS
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ def erase_words(tx: Tx, rows: Sequence[Row[Any]], *, reason: str) -> Counter[str
                 erased[place] += count
         for name, table, column in _BY_SEQ:
             erased[name] += deleted(tx, table, column.in_(part))
+    if count := jobs.forget(tx.connection, seqs):
+        erased["jobs"] += count
+    for part in parts(seqs):
+        deleted(tx, extractions, extractions.c.memory_seq.in_(part))
     for part in parts(ids):
         erased["links"] += deleted(tx, edges, edges.c.source.in_(part) | edges.c.target.in_(part))
     owe_bytes(tx)
@@ -233,6 +238,8 @@ def empty_cube(tx: Tx, cube: CubeHeader, tally: Tally) -> None:
     tally.counts["grants"] += deleted(tx, grants, grants.c.cube_id == cube.id)
     if kept := deleted(tx, snapshots, snapshots.c.cube_id == cube.id):
         tally.counts["snapshots"] += kept
+    if pending := jobs.remove_of(tx.connection, cube.id) + schedules.remove_of(tx.connection, cube.id):
+        tally.counts["jobs"] += pending
     tally.cubes |= dict.fromkeys(forks.cut(tx, cube, detail=f"base {tally.id}"))
     tally.counts["cubes"] += 1
     tx._note(cube, "forget", detail=f"cube {tally.id}")

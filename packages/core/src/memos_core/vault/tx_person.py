@@ -13,7 +13,7 @@ from memos_core.cube import CubeHeader, Right
 from memos_core.erasure import Erasure, Scope
 from memos_core.errors import Forbidden, NotFound
 from memos_core.memory import State
-from memos_core.vault import artifacts, forks, tx_erase
+from memos_core.vault import artifacts, forks, jobs, schedules, tx_erase
 from memos_core.vault.schema import (
     former_keys,
     grants,
@@ -62,6 +62,8 @@ def erase_principal(tx: Tx, name: str) -> Erasure:
             _erase_traces(tx, cube, name, tally)
     if tx.principal.name == name:
         _erase_groups(tx, name, tally)
+        if ordered := _forget_orders(tx, None, name):
+            tally.counts["jobs"] += ordered
     return tx_erase.receipt(tx, Scope.PRINCIPAL, tally)
 
 
@@ -79,10 +81,13 @@ def _erase_traces(tx: Tx, cube: CubeHeader, name: str, tally: Tally) -> None:
     theirs = (grants.c.cube_id == cube.id) & (grants.c.kind == "principal") & (grants.c.grantee == name)
     is_known = tx.connection.execute(select(records.c.seq).where(bare).limit(1)).first() is not None
     granted = governs and tx.connection.execute(select(grants.c.right).where(theirs)).first() is not None
-    if not (rows or partly or is_known or granted):
+    ordered = _forget_orders(tx, cube.id, name)
+    if not (rows or partly or is_known or granted or ordered):
         return
     cube = tx.counted(cube)
     tally.cubes[cube.id] = None
+    if ordered:
+        tally.counts["jobs"] += ordered
     tx_erase.erase_rows(tx, cube, rows, tally)
     for share in partly:
         _erase_share(tx, cube, share, name, tally)
@@ -91,6 +96,12 @@ def _erase_traces(tx: Tx, cube: CubeHeader, name: str, tally: Tally) -> None:
         tally.counts["grants"] += deleted(tx, grants, theirs)
         artifacts.outdate_cube(tx.connection, cube, reason="regranted")
     tx._note(cube, "forget", detail=f"principal {tally.id}")
+
+
+def _forget_orders(tx: Tx, cube: str | None, name: str) -> int:
+    """Delete the jobs and schedules that a person ordered about a cube (or the store); return how many."""
+    done = jobs.remove_of(tx.connection, cube, by=name)
+    return done + schedules.remove_of(tx.connection, cube, by=name)
 
 
 def _shares(tx: Tx, cube: CubeHeader, name: str) -> list[_Share]:

@@ -1,0 +1,1 @@
+"""What durable work costs, and what it survives."""
