@@ -77,7 +77,9 @@ def test_a_claim_counts_the_attempt_and_leaves_other_leases_alone(add, catalog, 
         release(connection, [first[0].seq], by="a")
     claimed("b")
     with catalog.read() as view:
-        found = view.connection.execute(select(schema.outbox.c.lease_by, schema.outbox.c.attempts)).all()
+        found = view.connection.execute(
+            select(schema.outbox.c.lease_by, schema.outbox.c.attempts).order_by(schema.outbox.c.seq)
+        ).all()
     assert [tuple(row) for row in found] == [("b", 2), ("x", 0), ("b", 1)]
 
 

@@ -181,7 +181,7 @@ NASTY_QUERIES = [
 def test_no_query_is_an_expression_of_the_full_text_language(catalog, header, add, query):
     with catalog.write(ANA) as tx:
         other = tx.create_cube("other")
-    add(f"a word {query}", cube=other)
+    add(f"a word {query}".replace("\x00", ""), cube=other)  # PostgreSQL keeps no such character
     with catalog.read() as view:
         assert keyring.lexical_matches(view.connection, header, terms(query), limit=9) == []
 
