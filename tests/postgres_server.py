@@ -29,10 +29,18 @@ import pytest
 
 USER, PASSWORD = "memos", "correct horse"
 STOP_S = 20.0
-_QUICK = (  # a test's server need not survive a power cut
-    *("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"),
-    *("-c", "listen_addresses=127.0.0.1", "-c", "autovacuum=off", "-c", "log_min_messages=fatal"),
+_ALWAYS = (
+    *("-c", "max_connections=200", "-c", "listen_addresses=127.0.0.1"),
+    *("-c", "log_min_messages=fatal"),
 )
+_QUICK = (
+    "-c",
+    "fsync=off",
+    "-c",
+    "full_page_writes=off",
+    "-c",
+    "autovacuum=off",
+)  # a test's server need not survive a power cut
 
 
 def programs() -> Path | None:
@@ -129,9 +137,9 @@ class Server:
 
 
 @contextmanager
-def postgres_server() -> Iterator[Server]:
-    """Yield a fresh server (up after two seconds), gone after the block."""
-    command = [sys.executable, str(Path(__file__).resolve())]
+def postgres_server(*, durable: bool = False) -> Iterator[Server]:
+    """Yield a fresh server (up after two seconds), gone after it; a `durable` one syncs its commits."""
+    command = [sys.executable, str(Path(__file__).resolve()), *(["durable"] if durable else [])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as keeper:
         assert keeper.stdin is not None
         assert keeper.stdout is not None
@@ -170,7 +178,8 @@ def keep() -> None:
         secret.chmod(0o644)
         order = [where / "initdb", "-D", data, "-U", USER, f"--pwfile={secret}", *made]
         subprocess.run(order, check=True, stdout=subprocess.DEVNULL, cwd=folder, **as_who)
-        start = [where / "postgres", "-D", data, "-k", folder, "-p", str(port), *_QUICK]
+        ways = _ALWAYS if "durable" in sys.argv else (*_ALWAYS, *_QUICK)
+        start = [where / "postgres", "-D", data, "-k", folder, "-p", str(port), *ways]
         with subprocess.Popen(start, cwd=folder, stdout=subprocess.DEVNULL, **as_who) as server:
             try:
                 answer(where, folder, port, server)
