@@ -7,6 +7,8 @@ from memos_core import Principal, State
 from memos_core.vault import outbox, schema
 from memos_core.vault.outbox import LEASE, claim, owed, owed_memories, release, settle, truth
 
+pytestmark = pytest.mark.databases
+
 ANA = Principal("ana")
 SECOND = timedelta(seconds=1)
 

@@ -8,6 +8,8 @@ from memos_core.reader.keys import keys_of
 from memos_core.tiers.text.lexical import terms
 from memos_core.vault import keyring
 
+pytestmark = pytest.mark.databases
+
 ANA, BOB = Principal("ana"), Principal("bob")
 MAY = datetime(2024, 5, 1, tzinfo=UTC)
 JUNE = datetime(2024, 6, 1, tzinfo=UTC)

@@ -226,7 +226,7 @@ def join(tx: Tx, cube: CubeHeader, links: Sequence[Row]) -> int:
         there.add((source, relation, target))
         row = {**link, "source": source, "cube_id": cube.id, "change": cube.change}
         fresh = dialect_of(tx.connection).insert(edges).values(row).on_conflict_do_nothing()
-        written += tx.connection.execute(fresh).rowcount
+        written += len(tx.connection.execute(fresh.returning(edges.c.source)).all())
         if relation is Relation.DERIVED_FROM:
             tx_trust.bound(tx, cube, tx.any_row(cube, source), tx.any_row(cube, target))
     return written

@@ -49,7 +49,7 @@ def grant(tx: Tx, cube: CubeHeader, to: Principal | Group, right: Right) -> Gran
     row = {"cube_id": cube.id, "kind": kind, "grantee": grantee, "right": right.value}
     new = {**row, "by": tx.principal.name, "at": tx.now}
     fresh = dialect_of(tx.connection).insert(grants).values(new).on_conflict_do_nothing()
-    if tx.connection.execute(fresh).rowcount:
+    if tx.connection.execute(fresh.returning(grants.c.cube_id)).first() is not None:
         tx._note(cube, "grant", detail=f"{right} {kind} {to.name}")
         artifacts.outdate_cube(tx.connection, cube, reason="regranted")
     return next(each for each in granted(tx, cube) if (each.to, each.right) == (to, right))
