@@ -176,6 +176,7 @@ _SECTIONS: dict[str, _Section] = {
     "governance": ("What asking costs, and erasing", "python -m benchmarks.governance", _plain),
     "sigkill": ("Kills without a loss", "python -m benchmarks.robustness.sigkill", _plain),
     "scheduler_jobs": ("Durable work", "python -m benchmarks.scheduler.jobs", _plain),
+    "postgres": ("The catalog on PostgreSQL, beside SQLite", "python -m benchmarks.postgres", _plain),
     "interchange": ("A cube in one file", "python -m benchmarks.interchange", _plain),
     "fuzz_memcube": ("Broken files, loaded or refused", "python -m benchmarks.fuzz_memcube", _plain),
     "adapters_langchain": (

@@ -19,6 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 from memos_core import MemCube, MemOS
 from memos_core.testing import HashEmbedder, InMemoryIndex
+from tests.postgres_server import Server, postgres_server, require_postgres
 
 DIMENSIONS = 64
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -57,15 +58,69 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
+# --- which database the catalog is on --------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-databases", action="store_true", help="run every test that asks for a store on PostgreSQL, too"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests that are marked `databases` on both: nothing of theirs may depend on which it is."""
+    both = metafunc.definition.get_closest_marker("databases") or metafunc.config.getoption("--all-databases")
+    if both and "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> str:
+    """Which database the catalog is on."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server; begun by the first test that asks, with an empty catalog to copy."""
+    require_postgres()
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def catalog_of(database: str, request: pytest.FixtureRequest) -> Iterator[Callable[[Path], str | None]]:
+    """Return the URL of a store's catalog by its folder: a database of its own; None on SQLite."""
+    if database == "sqlite":
+        yield lambda _folder: None
+        return
+    server: Server = request.getfixturevalue("postgres")
+    made: dict[Path, str] = {}
+
+    def url(folder: Path) -> str:
+        if folder not in made:
+            made[folder] = server.take()
+        return server.url(made[folder])
+
+    yield url
+    for name in made.values():
+        server.give_back(name)
+
+
 @pytest.fixture
 def open_memos(
-    folder: Path, embedder: HashEmbedder, index: InMemoryIndex, clock: Clock
+    folder: Path,
+    embedder: HashEmbedder,
+    index: InMemoryIndex,
+    clock: Clock,
+    catalog_of: Callable[[Path], str | None],
 ) -> Iterator[Callable[..., MemOS]]:
     """Open the store with the twins, or with what is given instead; whatever is opened is closed."""
     with ExitStack() as opened:
 
         def open_one(where: Path = folder, **given: Any) -> MemOS:
             given = {"embedder": embedder, "index": index, "clock": clock, **given}
+            given.setdefault("catalog", catalog_of(where))
             memos = MemOS.open(where, **given)
             opened.callback(memos.close)
             return memos
@@ -96,13 +151,22 @@ def cube(memos: MemOS) -> MemCube:
 
 
 @pytest.fixture
-def catalog_rows() -> Callable[[MemOS | Path], Rows]:
+def catalog_rows(
+    database: str, catalog_of: Callable[[Path], str | None], request: pytest.FixtureRequest
+) -> Callable[[MemOS | Path], Rows]:
     """Read every row of every table of a catalog, by table name: what "nothing changed" means."""
-    return _catalog_rows
+    if database == "sqlite":
+        return _catalog_rows
+    server: Server = request.getfixturevalue("postgres")
+    return lambda store: server.rows(str(catalog_of(_folder_of(store))))
+
+
+def _folder_of(store: MemOS | Path) -> Path:
+    return store._core.folder if isinstance(store, MemOS) else store
 
 
 def _catalog_rows(store: MemOS | Path) -> Rows:
-    where = store._core.folder if isinstance(store, MemOS) else store
+    where = _folder_of(store)
     with closing(sqlite3.connect(f"file:{where / 'catalog.db'}?mode=ro", uri=True)) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")]
         return {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}

@@ -27,9 +27,11 @@ class Beside(RuleBasedStateMachine):
 
     tally: ClassVar[Counter[str]] = Counter()
 
+    make_store: type[Store] = Store
+
     def __init__(self) -> None:
         super().__init__()
-        self.store = Store()
+        self.store = self.make_store()
         self.models = {(owner, name): CubeModel(owner, name) for owner in OWNERS for name in NAMES}
         self.handles: dict[Any, Any] = {}  # cubes as the open store gave them; "of" which one
         self.index_is_whole = True

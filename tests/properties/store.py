@@ -10,11 +10,13 @@ from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import ClassVar, NoReturn
 
 from memos_core import MemOS
 from memos_core.operator.indexer import Indexer
 from memos_core.protocols import IndexEntry
 from memos_core.testing import HashEmbedder, InMemoryIndex
+from tests.postgres_server import Server as Postgres
 
 DIMENSIONS = 64
 RESIDENT = 64 << 20
@@ -69,12 +71,21 @@ class Store:
         self.server = Server()
         self.resident_bytes = RESIDENT
         self.folder = self._root / "0"
-        shutil.copytree(_template(), self.folder)
+        self.catalog = self._begun()
         self._open()
+
+    def _begun(self) -> str | None:
+        """Put an empty store into the folder; return where its catalog is, if elsewhere."""
+        shutil.copytree(_template(), self.folder)
+        return None
 
     def _open(self) -> None:
         self.memos = _opened(
-            self.folder, index=self.server, clock=lambda: self.now, resident_bytes=self.resident_bytes
+            self.folder,
+            catalog=self.catalog,
+            index=self.server,
+            clock=lambda: self.now,
+            resident_bytes=self.resident_bytes,
         )
 
     def reopen(self) -> None:
@@ -114,7 +125,7 @@ class Store:
 
     def _discard(self) -> None:
         self.memos._core.catalog.close()
-        self.memos._core._lock.release()
+        self.memos._core._unlock()
 
     def rival(self) -> Indexer:
         """Return a second payer of the same debts, as a second process on a shared catalog would be."""
@@ -126,11 +137,59 @@ class Store:
         shutil.rmtree(self._root)
 
 
+class PostgresStore(Store):
+    """The same on PostgreSQL, which outlives its clients: after a crash all is there that was committed."""
+
+    postgres: ClassVar[Postgres]
+
+    def _begun(self) -> str:
+        self._database = self.postgres.take()
+        return self.postgres.url(self._database)
+
+    def crash(self) -> None:
+        self._discard()
+        self._open()
+
+    def crash_while(self, work: Callable[[], object], *, after: bool) -> bool:
+        reached = []
+
+        def refuse() -> NoReturn:
+            raise Crash
+
+        def die() -> None:
+            reached.append(True)
+            self.memos._core.catalog.connection = refuse  # type: ignore[method-assign,assignment]
+            raise Crash
+
+        setattr(self.server, "after" if after else "before", die)
+        with suppress(Crash):
+            work()
+        self.server.before = self.server.after = None
+        if reached:
+            self.crash()
+        return bool(reached)
+
+    def _discard(self) -> None:
+        self.memos._core.catalog._engine.dispose()
+        self.memos._core._unlock()
+
+    def close(self) -> None:
+        super().close()
+        self.postgres.give_back(self._database)
+
+
 def _opened(
-    folder: Path, *, index: InMemoryIndex, clock: Callable[[], datetime], resident_bytes: int
+    folder: Path,
+    *,
+    index: InMemoryIndex,
+    clock: Callable[[], datetime],
+    resident_bytes: int,
+    catalog: str | None = None,
 ) -> MemOS:
     embedder = HashEmbedder(dimensions=DIMENSIONS)
-    memos = MemOS.open(folder, embedder=embedder, index=index, clock=clock, resident_bytes=resident_bytes)
+    memos = MemOS.open(
+        folder, catalog=catalog, embedder=embedder, index=index, clock=clock, resident_bytes=resident_bytes
+    )
     memos._core.indexer.writing = nullcontext  # the background thread begins with the first write
     return memos
 

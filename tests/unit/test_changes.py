@@ -7,6 +7,8 @@ import pytest
 
 from memos_core import AsyncMemOS, MemOS, Message
 
+pytestmark = pytest.mark.databases
+
 
 def told(changes):
     return [(each.memory.text, each.by) for each in changes]

@@ -22,6 +22,8 @@ from memos_core import (
 )
 from memos_core.testing import ScriptedEngine
 
+pytestmark = pytest.mark.databases
+
 
 def texts(cube):
     return sorted(memory.text for memory in cube.list())
@@ -280,14 +282,14 @@ def test_a_debt_that_grew_while_it_was_paid_stays_a_debt(memos, cube, monkeypatc
     catalog = memos._core.catalog
     one, two = cube.remember("one thing"), cube.remember("two things")
     cube.forget(one.id)
-    fold = catalog._fold
+    compact = catalog.dialect.compact
 
-    def late():
-        monkeypatch.setattr(catalog, "_fold", fold)
+    def late(engine):
+        monkeypatch.setattr(catalog.dialect, "compact", compact)
         cube.forget(two.id)
-        return fold()
+        return compact(engine)
 
-    monkeypatch.setattr(catalog, "_fold", late)
+    monkeypatch.setattr(catalog.dialect, "compact", late)
     catalog.scrub()
     with catalog.read() as view:
         assert view.setting(ERASED_WORDS) is not None
@@ -301,7 +303,7 @@ def test_while_somebody_reads_an_older_state_the_log_is_still_owed(memos, cube, 
 
     catalog = memos._core.catalog
     memory = cube.remember("one thing")
-    monkeypatch.setattr("memos_core.vault.catalog.run_alone", lambda engine, statement: [(1, 5, 0)])
+    monkeypatch.setattr(catalog.dialect, "compact", lambda engine: False)
     cube.forget(memory.id)
     catalog.scrub()
     with catalog.read() as view:

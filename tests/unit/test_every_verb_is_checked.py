@@ -50,7 +50,7 @@ def together(cube):
 
 def twig_of(cube):
     """Return the fork of Ana's cube; everybody may read it."""
-    return MemOS(cube._core, Principal("ana")).cube("twig")
+    return MemOS(cube._core, Principal("ana", purpose=cube._principal.purpose)).cube("twig")
 
 
 def segment_of(cube):

@@ -19,6 +19,8 @@ from memos_core import (
     Where,
 )
 
+pytestmark = pytest.mark.databases
+
 
 def ids(memories):
     return [memory.id for memory in memories]

@@ -7,6 +7,8 @@ import pytest
 from memos_core import Forbidden, InvalidInput, Message, NotFound, Trust, Where, WrongPurpose
 from memos_core.erasure import Scope
 
+pytestmark = pytest.mark.databases
+
 
 def texts(memories):
     return [memory.text for memory in memories]

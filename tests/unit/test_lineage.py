@@ -9,6 +9,8 @@ import pytest
 from memos_core import Entry, InvalidInput, Message, NotFound, Runtime
 from memos_core.testing import ScriptedEngine
 
+pytestmark = pytest.mark.databases
+
 
 def names(kin):
     return [(each.memory.text, each.relation.value, each.depth) for each in kin]

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from memos_core import IllegalTransition, InvalidInput, Message, NotFound, State, Where
+
+pytestmark = pytest.mark.databases
 
 WORDS = "Mira hid the brass key behind the stuffed pike"
 STEPS = ("activate", "archive", "restore", "freeze", "unfreeze")
 
 
 def audit_of(memos, memory_id):
-    with closing(sqlite3.connect(memos._core.folder / "catalog.db")) as connection:
-        rows = connection.execute(
-            "SELECT verb, detail FROM audit WHERE memory_id = ? ORDER BY seq", [memory_id]
-        )
-        return rows.fetchall()
+    with memos._core.catalog.read() as view:
+        query = text("SELECT verb, detail FROM audit WHERE memory_id = :id ORDER BY seq")
+        return [tuple(row) for row in view.connection.execute(query, {"id": memory_id})]
 
 
 def ids(memories):

@@ -5,11 +5,14 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from memos_core import Closed, Entry, InvalidInput, MemOS, Message, NotFound
 from memos_core.testing import HashEmbedder, InMemoryIndex
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.migrations.versions import r0002_artifacts
+
+pytestmark = pytest.mark.databases
 
 
 class Other(HashEmbedder):
@@ -33,8 +36,8 @@ def records(cube):
     return cube.records
 
 
-def test_what_is_put_is_there_and_survives_reopening(open_memos, folder, index):
-    with MemOS.open(folder, embedder=HashEmbedder(dimensions=64), index=index) as memos:
+def test_what_is_put_is_there_and_survives_reopening(open_memos):
+    with open_memos() as memos:
         memos.cube("notes").records.put([entry("a", "salt", n=[1, {"deep": None}])])
     records = open_memos().cube("notes").records
     assert (told(records, "a"), found(records, "salt")) == ({"a": {"n": [1, {"deep": None}]}}, ["a"])
@@ -127,8 +130,9 @@ def test_dropping_erases_the_record_its_memory_and_their_words(cube, catalog_row
     )
 
 
-def test_putting_and_dropping_are_one_transaction(cube, monkeypatch, catalog_rows):
+def test_putting_and_dropping_are_one_transaction(memos, cube, monkeypatch, catalog_rows):
     cube.records.put([entry("a", "salt"), entry("b", "pepper")])
+    memos.drain()  # what is owed to the index is paid at any time
     before = catalog_rows(cube._core.folder)
     monkeypatch.setattr("memos_core.vault.records.write", lambda *_a, **_k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -175,23 +179,21 @@ def test_a_key_put_again_after_its_time_begins_anew(cube, clock):
     assert found(cube.records, "salt") == ["a"]
 
 
-def test_sweeping_erases_what_has_expired_and_counts_it(cube, clock, folder):
+def test_sweeping_erases_what_has_expired_and_counts_it(memos, cube, clock):
     minute = timedelta(minutes=1)
     cube.records.put([entry("a", "salt", ttl=minute), entry("b", ttl=minute), entry("c", "sugar")])
     clock.move(minutes=2)
     assert (cube.records.sweep(), cube.records.sweep()) == (2, 0)
-    with closing(sqlite3.connect(folder / "catalog.db")) as connection:
-        rows = [
-            connection.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("records", "memories")
-        ]
+    with memos._core.catalog.read() as view:
+        counts = (text(f"SELECT count(*) FROM {table}") for table in ("records", "memories"))
+        rows = [view.connection.execute(query).scalar_one() for query in counts]
     assert rows == [1, 1]
 
 
-def test_an_archived_memory_is_made_anew_when_its_record_is_put_again(cube, folder):
+def test_an_archived_memory_is_made_anew_when_its_record_is_put_again(memos, cube):
     first = cube.records.put([entry("a", "salt", n=1)])[0]
-    with closing(sqlite3.connect(folder / "catalog.db")) as connection:
-        connection.execute("UPDATE memories SET state = 'archived'")
-        connection.commit()
+    with memos._core.catalog.connection() as connection:
+        connection.execute(text("UPDATE memories SET state = 'archived'"))
     assert (found(cube.records, "salt"), told(cube.records, "a")) == ([], {})
     again = cube.records.put([entry("a", "salt", n=2)])[0]
     assert (found(cube.records, "salt"), again.created_at) == (["a"], first.created_at)

@@ -13,6 +13,8 @@ from memos_core.vault import records
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.migrations.versions import r0003_records
 
+pytestmark = pytest.mark.databases
+
 HOUR = timedelta(hours=1)
 
 

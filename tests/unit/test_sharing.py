@@ -19,6 +19,8 @@ from memos_core import (
     Where,
 )
 
+pytestmark = pytest.mark.databases
+
 
 def ids(memories):
     return {memory.id for memory in memories}
@@ -259,3 +261,11 @@ def test_a_cube_may_bound_how_long_its_memories_are_known(ana, clock):
 def test_a_limit_that_is_none_is_refused(ana, bad):
     with pytest.raises(InvalidInput):
         ana.limit(**bad)
+
+
+def test_a_right_that_is_granted_again_is_no_change(memos):
+    ana = memos.as_principal("ana")
+    cube = ana.cube("notes")
+    for _ in range(2):
+        cube.grant("bo", "read")
+    assert [line.verb for line in ana.audit()] == ["create", "grant"]

@@ -20,6 +20,8 @@ from memos_core import (
 from memos_core.embed import CallableEmbedder
 from memos_core.testing import HashEmbedder
 
+pytestmark = pytest.mark.databases
+
 
 def ids(memories):
     return [memory.id for memory in memories]

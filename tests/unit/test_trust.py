@@ -7,6 +7,8 @@ import pytest
 from memos_core import Forbidden, InvalidInput, MemCube, Message, NotFound, Runtime, Trust, Where
 from memos_core.testing import ScriptedEngine
 
+pytestmark = pytest.mark.databases
+
 
 def trusts(cube):
     return {memory.text: memory.trust.value for memory in cube.list()}

@@ -90,3 +90,24 @@ def test_help_names_every_command(run: Run) -> None:
     commands = "demo remember ingest recall list show history revise forget stats doctor reindex"
     assert all(re.search(rf"│ {command} ", helped) for command in commands.split())
     assert run("--version").out.startswith("memos ")
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [("sqlite:///x.db", "InvalidInput"), ("postgresql://u:hunter2@127.0.0.1:1/d", "BackendUnavailable")],
+)
+def test_a_catalog_that_cannot_be_opened_is_named_without_its_password(
+    run: Run, tmp_path: Path, url: str, error: str
+) -> None:
+    done = run("--catalog", url, "remember", "x", "--store", tmp_path, "--json")
+    assert done.json["error"] == error
+    assert "hunter2" not in done.out + done.err
+    assert not (tmp_path / "catalog.db").exists()
+
+
+def test_a_catalog_and_an_index_may_be_named_by_the_environment(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMOS_CATALOG", "postgresql://u@127.0.0.1:1/d")
+    monkeypatch.setenv("MEMOS_INDEX", "http://127.0.0.1:1")
+    assert run("remember", "x", "--store", tmp_path, "--json").json["error"] == "BackendUnavailable"

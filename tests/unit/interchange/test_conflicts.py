@@ -20,6 +20,8 @@ from memos_core.testing import InMemoryIndex
 from memos_core.vault.tx_load import Present
 from tests.unit.interchange.conftest import told
 
+pytestmark = pytest.mark.databases
+
 HERE = Present(7, "m", 2, "words", "generated", "trusted")
 
 

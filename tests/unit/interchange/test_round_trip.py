@@ -1,5 +1,9 @@
+import pytest
+
 from memos_core import Message
 from tests.unit.interchange.conftest import NOON, ranking, told
+
+pytestmark = pytest.mark.databases
 
 
 def test_a_cube_that_was_moved_is_equal(full, file, elsewhere):

@@ -10,6 +10,8 @@ from memos_core.operator.propose import nearest
 from memos_core.protocols import KeyRow
 from memos_core.testing import HashEmbedder
 
+pytestmark = pytest.mark.databases
+
 EMBEDDER = HashEmbedder()
 TURNS = [
     ("Ana", "I moved to Lisbon in May, the harbour is close."),

@@ -7,6 +7,8 @@ from memos_core import Principal, Right
 from memos_core.operator.residents import KEY_OVERHEAD, Residents
 from memos_core.tiers.text.resident import Resident
 
+pytestmark = pytest.mark.databases
+
 PER_KEY = 4 * 64 + KEY_OVERHEAD
 AMPLE = 1 << 30
 

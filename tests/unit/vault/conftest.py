@@ -12,13 +12,15 @@ from memos_core.reader.keys import keys_of
 from memos_core.testing import HashEmbedder
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.draft import Draft, statement_digest
+from memos_core.vault.engine import catalog_url
 
 ANA = Principal("ana")
 
 
 @pytest.fixture
-def catalog(tmp_path: Path, clock: Callable) -> Iterator[Catalog]:
-    catalog = Catalog(tmp_path / "catalog.db", clock=clock)
+def catalog(tmp_path: Path, clock: Callable, catalog_of: Callable) -> Iterator[Catalog]:
+    url = catalog_of(tmp_path)
+    catalog = Catalog(tmp_path / "catalog.db" if url is None else catalog_url(url), clock=clock)
     yield catalog
     catalog.close()
 

@@ -7,6 +7,8 @@ from memos_core.errors import BackendError
 from memos_core.segment import Origin
 from memos_core.vault import artifacts
 
+pytestmark = pytest.mark.databases
+
 
 @pytest.fixture
 def keep(memos, cube):

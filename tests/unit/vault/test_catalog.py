@@ -7,6 +7,8 @@ from memos_core import NotFound, Principal
 from memos_core.vault import schema
 from memos_core.vault.catalog import utc_now
 
+pytestmark = pytest.mark.databases
+
 ANA = Principal("ana")
 
 

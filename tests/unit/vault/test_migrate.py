@@ -8,9 +8,9 @@ from alembic.migration import MigrationContext
 
 from memos_core import FormatError, MigrationNeeded, Principal, Right, Where
 from memos_core.vault.catalog import Catalog
-from memos_core.vault.engine import open_engine
 from memos_core.vault.migrate import HEAD, migrate, schema_revision
 from memos_core.vault.schema import metadata
+from memos_core.vault.sqlite import open_engine
 
 
 @pytest.fixture

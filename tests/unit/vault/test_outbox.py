@@ -7,6 +7,8 @@ from memos_core import Principal, State
 from memos_core.vault import outbox, schema
 from memos_core.vault.outbox import LEASE, claim, owed, owed_memories, release, settle, truth
 
+pytestmark = pytest.mark.databases
+
 ANA = Principal("ana")
 SECOND = timedelta(seconds=1)
 
@@ -77,7 +79,9 @@ def test_a_claim_counts_the_attempt_and_leaves_other_leases_alone(add, catalog, 
         release(connection, [first[0].seq], by="a")
     claimed("b")
     with catalog.read() as view:
-        found = view.connection.execute(select(schema.outbox.c.lease_by, schema.outbox.c.attempts)).all()
+        found = view.connection.execute(
+            select(schema.outbox.c.lease_by, schema.outbox.c.attempts).order_by(schema.outbox.c.seq)
+        ).all()
     assert [tuple(row) for row in found] == [("b", 2), ("x", 0), ("b", 1)]
 
 

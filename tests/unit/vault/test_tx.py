@@ -22,6 +22,8 @@ from memos_core.vault.draft import Draft
 from memos_core.vault.keyring import without_keys
 from memos_core.vault.settings import EmbedderRecord
 
+pytestmark = pytest.mark.databases
+
 ANA = Principal("ana")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from memos_core.core import BLOBS, CATALOG, INDEX, Core
+from memos_core.core import BLOBS, INDEX, Core
 from memos_core.cube import SYSTEM
 from memos_core.embed import EmbedderSpec, open_embedder
 from memos_core.errors import BackendError
@@ -89,7 +89,7 @@ def measured(core: Core) -> Stats:
         owed=counts["outbox"],
         embedder=record.identity if record else None,
         dimensions=record.dimensions if record else None,
-        catalog_size=sum(_size(path) for path in core.folder.glob(f"{CATALOG}*")),
+        catalog_size=core.catalog.size(),
         index_size=_size(core.folder / INDEX),
         blobs_size=_size(core.folder / BLOBS),
         resident_cubes=core.residents.count(),
@@ -108,7 +108,7 @@ def _catalog(core: Core) -> Finding:
     return Finding(
         check="catalog",
         ok=found == "ok",
-        detail="SQLite finds it sound" if found == "ok" else found,
+        detail=f"{core.catalog.dialect.NAME} finds it sound" if found == "ok" else found,
         remedy="" if found == "ok" else "restore the folder from a backup",
     )
 

@@ -26,9 +26,10 @@ from memos_core.redaction import Redaction
 from memos_core.scheduler.queue import CatalogQueue
 from memos_core.scheduler.worker import Worker
 from memos_core.vault import keyring, outbox, queue
-from memos_core.vault.blobs import Blobs
+from memos_core.vault.blobs import GRACE, Blobs
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.derived import Derived
+from memos_core.vault.engine import catalog_url
 from memos_core.vault.lock import FolderLock
 from memos_core.vault.settings import ERASED_BYTES, EmbedderRecord
 from memos_core.vault.tx import Tx
@@ -42,6 +43,7 @@ DEFAULT_EMBEDDER = "minilm-int8"
 class Given:
     """What a store was opened with, as it was given."""
 
+    catalog: str | None
     embedder: EmbedderSpec
     index: str | TextIndex | None
     clock: Callable[[], datetime]
@@ -50,37 +52,42 @@ class Given:
 class Core:
     """Everything behind the handles of one open folder. It is made once and closed once.
 
-    `index` is a Milvus server's URI, an open TextIndex, or None for Milvus Lite in the folder.
+    `catalog` is a PostgreSQL database's URL, or None for SQLite in the folder. `index` is a Milvus server's
+    URI, an open TextIndex, or None for Milvus Lite in the folder. With both on servers the store is
+    shared: other processes may have it open, and nobody holds the folder.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
+        catalog: str | None = None,
         embedder: EmbedderSpec,
         index: str | TextIndex | None,
         resident_bytes: int,
         redaction: Redaction,
         clock: Callable[[], datetime],
     ) -> None:
-        self.folder, self.redaction = _prepared(folder), redaction
-        self.given = Given(embedder=embedder, index=index, clock=clock)
+        where = folder / CATALOG if catalog is None else catalog_url(catalog)
+        self.folder, self.redaction = _prepared(folder, has_catalog=catalog is None), redaction
+        self.given = Given(catalog=catalog, embedder=embedder, index=index, clock=clock)
+        self.is_shared = catalog is not None and isinstance(index, str)
         self._closing = self._closed = False
         self._opening = threading.RLock()
         self._embedder: CachingEmbedder | None = None
         with ExitStack() as undo:
-            self._lock = FolderLock(folder)
-            undo.callback(self._lock.release)
-            self.catalog = Catalog(folder / CATALOG, clock=clock)
+            self._lock = None if self.is_shared else FolderLock(folder)
+            undo.callback(self._unlock)
+            self.catalog = Catalog(where, clock=clock)
             undo.callback(self.catalog.close)
             self._wanted = self._chosen(embedder)
-            self.slot = IndexSlot(index, folder=folder / INDEX, store=self._store_id())
+            store = self._store_id()
+            if catalog is not None:
+                _check_same(folder, store)
+            self.slot = IndexSlot(index, folder=folder / INDEX, store=store)
             self.blobs = Blobs(folder / BLOBS)
             self.derived = Derived(self.catalog, self.blobs)
-            self.derived.sweep()  # what a crash left; the folder's lock says that nobody else is at it
-            with self.catalog.connection() as connection:
-                outbox.free_all(connection)
-                queue.lapse(connection, now=clock(), everything=True)
+            self._mend()
             undo.pop_all()
         self.residents = Residents(budget=resident_bytes)
         self.indexer = Indexer(self.catalog, index=self.index, model=lambda: self.embedder().identity)
@@ -98,6 +105,20 @@ class Core:
             indexer=self.indexer,
             ready=self.rewinder.ready,
         )
+
+    def _mend(self) -> None:
+        """Clear up what a crash left. Beside others, only what is so old that nobody is at it."""
+        if self.is_shared:
+            self.derived.sweep(grace=GRACE)  # leases run out by themselves
+            return
+        self.derived.sweep()
+        with self.catalog.connection() as connection:
+            outbox.free_all(connection)
+            queue.lapse(connection, now=self.catalog.clock(), everything=True)
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     @property
     def is_closed(self) -> bool:
@@ -121,7 +142,7 @@ class Core:
         for worker in list(self.workers):
             worker.close()
         with ExitStack() as last:  # undone from below: the lock goes last
-            last.callback(self._lock.release)
+            last.callback(self._unlock)
             last.callback(self.catalog.close)
             last.callback(self.slot.close)
             last.callback(self._mark_closed)
@@ -206,9 +227,22 @@ class Core:
         """
         self.check_open()
         with self._opening:
+            if self._embedder is not None and self.catalog.is_of_another_embedder(self._embedder.identity):
+                self._follow()
             if self._embedder is None:
+                if self.given.embedder is None:  # another process may have chosen since this one opened
+                    self._wanted = self._chosen(None)
                 self._embedder = _cached(self._checked(open_embedder(self._wanted)))
             return self._embedder
+
+    def _follow(self) -> None:
+        """Let go of an embedder that the store changed over from, in another process."""
+        record = self.recorded_embedder()
+        if self._embedder is None or record is None or record.identity == self._embedder.identity:
+            return
+        self._wanted, self._embedder = self._chosen(self.given.embedder), None
+        self.residents.clear()
+        self.slot.reopen()
 
     def changed_over(self, embedder: Embedder, spec: EmbedderSpec) -> bool:
         """Make this the store's embedder, if every memory has vectors by it; return whether.
@@ -262,10 +296,10 @@ class Core:
 
     def _checked(self, embedder: Embedder) -> Embedder:
         """Return the embedder if the store's vectors are its own; a new store makes it its own."""
-        record = self.recorded_embedder()
-        if record is None:
+        if self.recorded_embedder() is None:
             self._first(embedder)
-        elif record.identity != embedder.identity:
+        record = self.recorded_embedder()
+        if record is not None and record.identity != embedder.identity:
             raise MigrationNeeded(
                 f"this store's vectors are of {record.identity!r}, not of {embedder.identity!r}: open it "
                 f"without `embedder=` and call reindex(embedder=...), or run `memos reindex --embedder ...`",
@@ -275,9 +309,10 @@ class Core:
         return embedder
 
     def _first(self, embedder: Embedder) -> None:
-        """Write down who makes this store's vectors from now on."""
+        """Write down who makes this store's vectors from now on, unless another process just did."""
         with self.catalog.write(SYSTEM) as tx:
-            tx.switch_embedder(_record(embedder, self._wanted))
+            if tx.embedder_record() is None:
+                tx.switch_embedder(_record(embedder, self._wanted))
 
 
 def _record(embedder: Embedder, spec: EmbedderSpec) -> EmbedderRecord:
@@ -292,16 +327,39 @@ def _cached(embedder: Embedder) -> CachingEmbedder:
     return embedder if isinstance(embedder, CachingEmbedder) else CachingEmbedder(embedder)
 
 
-_OURS = {CATALOG, INDEX, BLOBS, "lock", "lock.pid"}  # a crash may leave any of them alone
+ELSEWHERE = "catalog.elsewhere"
+"""A file in the folder of a store whose catalog is on a server: it says which store that is."""
+_OURS = {CATALOG, INDEX, BLOBS, ELSEWHERE, "lock", "lock.pid"}  # a crash may leave any of them alone
 
 
-def _prepared(folder: Path) -> Path:
-    """Make the folder, or see that it is empty or ours."""
+def _prepared(folder: Path, *, has_catalog: bool) -> Path:
+    """Make the folder, or see that it is empty or ours, and holds its catalog or none."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise BackendError(f"{folder} cannot be made ({exc.strerror}): choose another folder") from exc
     strangers = {path.name for path in folder.iterdir()} - _OURS
-    if strangers and not (folder / CATALOG).exists():
+    if strangers and not ((folder / CATALOG).exists() or (folder / ELSEWHERE).exists()):
         raise FormatError(f"{folder} holds other files and no MemOS store: choose an empty or a new folder")
+    if not has_catalog and (folder / CATALOG).exists():
+        raise FormatError(
+            f"{folder} has a catalog of its own: open it without `catalog=`, or name a new folder"
+        )
+    if has_catalog and (folder / ELSEWHERE).exists():
+        raise FormatError(f"the catalog of the store in {folder} is on a server: name it, with `catalog=`")
     return folder
+
+
+def _check_same(folder: Path, store: str) -> None:
+    """Note in the folder whose catalog is elsewhere which store it is of; FormatError if of another."""
+    note = folder / ELSEWHERE
+    try:
+        found = note.read_text(encoding="ascii", errors="replace") if note.exists() else ""
+        if not found:  # or somebody is about to write the same
+            note.write_text(store, encoding="ascii")
+    except OSError as exc:
+        raise BackendError(
+            f"{note} cannot be written ({exc.strerror}): check the folder's permissions"
+        ) from exc
+    if found not in ("", store):
+        raise FormatError(f"{folder} belongs to another store than the catalog: choose its own, or a new one")

@@ -61,6 +61,8 @@ def verified(
         wanted, shared, short = _wanted(texts, view) if texts else ([], 0, 0)
     files = _files(core.folder)
     residues = [*left, *_residues(core.folder, files, _of_ids(known), wanted)]
+    cells, said = _said(core, wanted)
+    residues += said
     return ErasureCheck(
         erasure=known,
         at=core.catalog.clock(),
@@ -72,6 +74,8 @@ def verified(
         owed=owed,
         reason=reason,
         residues=residues[:_MOST_RESIDUES],
+        cells=cells,
+        unseen=core.catalog.dialect.UNSEEN,
     )
 
 
@@ -135,6 +139,16 @@ def _residues(
             if form not in told:
                 told.add(form)
                 yield Residue(place=place, form=form.name, offset=offset)
+
+
+def _said(core: Core, wanted: Sequence[Form]) -> tuple[int, list[Residue]]:
+    """Look through every text of a catalog whose files are a server's; return how many, and what they say."""
+    needles, count = Needles(wanted), 0
+    told: dict[Residue, None] = {}
+    for count, cell in enumerate(core.catalog.cells(), start=1):  # noqa: B007 - the last number is how many
+        for match in needles.find(cell.text.encode()):
+            told[Residue(place=f"{CATALOG}/{cell.table}", form=match.form.name)] = None
+    return count, list(told)
 
 
 def _found_in(path: Path, needles: Needles) -> Iterator[tuple[Form, int]]:

@@ -147,7 +147,8 @@ class ErasureCheck:
     `looked_for` counts the pieces of text that were looked for; 0 says that nobody gave the words,
     and that the check went by ids and rows alone. `shared` counts the pieces that living memories
     say as well, and `short` those too short to mean anything; neither was looked for. `owed` is what the
-    vector index has not deleted yet, with the reason in `reason`.
+    vector index has not deleted yet, with the reason in `reason`. Of a catalog on a server every text of
+    every row was looked through, `cells` of them; `unseen` says what is out of reach there, "" for a file.
     """
 
     erasure: Erasure
@@ -160,6 +161,8 @@ class ErasureCheck:
     owed: int
     reason: str
     residues: Sequence[Residue]
+    cells: int = 0
+    unseen: str = ""
 
     @property
     def ok(self) -> bool:

@@ -162,7 +162,8 @@ class Locked(MemOSError):
     def __init__(self, folder: str, *, holder: str = "another process") -> None:
         super().__init__(
             f"{folder} is in use by {holder}: close it there, give this process a folder of its own, "
-            f"or share one MemOS handle between the agents of one process"
+            f"share one MemOS handle between the agents of one process, or let several processes share a "
+            f"store on servers: MemOS.open(folder, catalog='postgresql+psycopg://…', index='http://…')"
         )
         self.folder, self.holder = folder, holder
 

@@ -60,6 +60,11 @@ class IndexSlot:
             if self._given is None:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
+    def reopen(self) -> None:
+        """Let go of the index; whoever asks next opens the one of the embedder that it names."""
+        with self._opening:
+            self._release()
+
     def scrub(self, identity: str, dimensions: int) -> None:
         """Take what the index deleted out of its files; one that was handed over sees to its own."""
         if not self.exists or (self._given is not None and not isinstance(self._given, str)):

@@ -42,7 +42,8 @@ class MemOS(Loading, Working):
             mira.remember("Mira moved to Lisbon in May 2024.")
             print(mira.recall("Where does Mira live?").render(budget=512))
 
-    One process at a time has a folder open; within it, share one MemOS between threads and agents. A
+    One process at a time has a folder open; within it, share one MemOS between threads and agents.
+    Several processes share a store whose catalog and index are on servers. A
     pickled one is its settings and its principal; it comes back as by `connect`.
     """
 
@@ -58,6 +59,7 @@ class MemOS(Loading, Working):
         folder: str | Path,
         *,
         principal: Principal | str = LOCAL,
+        catalog: str | None = None,
         embedder: EmbedderSpec = None,
         index: str | TextIndex | None = None,
         resident_bytes: int = RESIDENT_BYTES,
@@ -67,6 +69,9 @@ class MemOS(Loading, Working):
     ) -> MemOS:
         """Open the store in `folder`, which is made if it is missing.
 
+        `catalog` is the URL of a PostgreSQL database, "postgresql+psycopg://user@host/database"; None
+        means SQLite in the folder. With a `catalog` and an `index` on servers several processes may have
+        the store open; what models computed stays in the folder, which all of them have to share.
         `embedder` is a name, an Embedder or a function (see `memos_core.embed`); None means the one
         that the store was made with, and MiniLM for a new store. `index` is the URI of a Milvus
         server, or a TextIndex; None means Milvus Lite in the folder. `resident_bytes` bounds the
@@ -75,7 +80,9 @@ class MemOS(Loading, Working):
         ingested, as jobs (see `worker`). `clock` returns the present moment, with its time zone.
 
         Raises Locked if another process has the folder open, MigrationNeeded if its vectors are of
-        another embedder or its schema is newer, FormatError if the folder holds something else.
+        another embedder or its schema is newer, FormatError if the folder or the database holds
+        something else, BackendUnavailable if the database's server does not answer, BackendError if it
+        lets nobody in so or the extra `postgres` is missing.
         """
         if isinstance(resident_bytes, bool) or not isinstance(resident_bytes, int) or resident_bytes < 0:
             raise InvalidInput(f"resident_bytes must be a number of bytes from 0, not {resident_bytes!r}")
@@ -85,8 +92,13 @@ class MemOS(Loading, Working):
         checked_time(clock(), what="clock()")
         if extractor is not None:
             checked_extractor(extractor)
+        if not (catalog is None or isinstance(catalog, str)):
+            raise InvalidInput(
+                f"catalog must be the URL of a PostgreSQL database, not {type(catalog).__name__}"
+            )
         core = Core(
             place,
+            catalog=catalog,
             embedder=embedder,
             index=index,
             resident_bytes=resident_bytes,

@@ -17,6 +17,7 @@ from memos_core.core import Core
 from memos_core.errors import InvalidInput, NotFound
 from memos_core.redaction import OFF, Mode, Redaction, checked_redaction
 from memos_core.vault.catalog import utc_now
+from memos_core.vault.engine import holds_password
 
 RESIDENT_BYTES: Final = 512 << 20
 
@@ -29,6 +30,7 @@ class Settings:
     """
 
     folder: str
+    catalog: str | None = None
     embedder: str | None = None
     index: str | None = None
     resident_bytes: int = RESIDENT_BYTES
@@ -119,8 +121,13 @@ def settings_of(core: Core) -> Settings:
         )
     if given.index is not None and urlsplit(str(given.index)).password:
         raise InvalidInput("the index's URI holds a password, which must not be written down")
+    if given.catalog is not None and holds_password(given.catalog):
+        raise InvalidInput(
+            "the catalog's URL holds a password, which must not be written down: put it into ~/.pgpass"
+        )
     return Settings(
         folder=str(core.folder.resolve()),
+        catalog=given.catalog,
         embedder=None if given.embedder is None else str(given.embedder),
         index=None if given.index is None else str(given.index),
         resident_bytes=core.residents.budget,
@@ -136,6 +143,7 @@ _WORDS: Final[dict[str, Redaction]] = {Mode.OFF.value: OFF} | {
 def _opened(settings: Settings) -> Core:
     return Core(
         Path(settings.folder),
+        catalog=settings.catalog,
         embedder=settings.embedder,
         index=settings.index,
         resident_bytes=settings.resident_bytes,

@@ -26,7 +26,7 @@ from memos_core.cli import (
 from memos_core.cli.jobs import jobs, worker
 from memos_core.cli.kv import kv
 from memos_core.cli.out import emit, warn
-from memos_core.cli.place import PURPOSE
+from memos_core.cli.place import PURPOSE, SERVERS, Servers
 from memos_core.errors import Locked, MemOSError, NotFound, WrongPurpose
 
 INTERRUPTED = 130
@@ -121,9 +121,22 @@ def memos(
             "--purpose", envvar="MEMOS_PURPOSE", metavar="WORD", help="What for; noted in the audit."
         ),
     ] = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            "--catalog", envvar="MEMOS_CATALOG", metavar="URL", help="A PostgreSQL database, not SQLite."
+        ),
+    ] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(
+            "--index", envvar="MEMOS_INDEX", metavar="URL", help="A Milvus server, not Milvus Lite."
+        ),
+    ] = None,
 ) -> None:
     """Memory for agents, in a folder: remember, recall, revise, forget. Offline, no key."""
     PURPOSE.set(purpose or "")
+    SERVERS.set(Servers(catalog or None, index or None))
 
 
 _COMMANDS: dict[str, list[Callable[..., None]]] = {

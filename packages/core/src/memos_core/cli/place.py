@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 
 PURPOSE: ContextVar[str] = ContextVar("PURPOSE", default="")
 """What the command is run for, as `memos --purpose WORD` says; every command opens the store for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Where the catalog and the index are that are not in the folder."""
+
+    catalog: str | None = None
+    index: str | None = None
+
+
+SERVERS: ContextVar[Servers] = ContextVar("SERVERS", default=Servers())  # noqa: B039 - a value
+"""As `memos --catalog URL --index URL` says; every command opens the store with them."""
 
 
 class Place(NamedTuple):
@@ -46,7 +59,15 @@ def opened(
     from memos_core import MemOS, Principal  # noqa: PLC0415 - half a second that --help need not wait for
 
     who = Principal(principal, purpose=PURPOSE.get())
-    with MemOS.open(folder, principal=who, embedder=embedder, redaction=redact) as memos:
+    servers = SERVERS.get()
+    with MemOS.open(
+        folder,
+        principal=who,
+        catalog=servers.catalog,
+        embedder=embedder,
+        index=servers.index,
+        redaction=redact,
+    ) as memos:
         yield memos
 
 

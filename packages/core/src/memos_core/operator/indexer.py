@@ -9,16 +9,19 @@ import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from memos_core.cube import SYSTEM
 from memos_core.errors import BackendUnavailable
 from memos_core.protocols import TextIndex
 from memos_core.vault import outbox
 from memos_core.vault.catalog import Catalog
+from memos_core.vault.tx import Tx
 
 log = logging.getLogger(__name__)
 
 BATCH = 512  # rows told to the index at once: a single upsert costs ten times its share of a batch
 LINGER = 0.5  # seconds without a write before the index is told: it must not slow writers down
 PATIENCE = 30.0  # seconds after which it is told all the same
+WAIT = 0.05  # seconds between two looks whether another process still pays
 RETRY_FIRST, RETRY_LAST = 1.0, 60.0  # seconds between attempts while the index is down
 
 
@@ -54,17 +57,20 @@ class Indexer:
         settled = 0
         while self.owed() > until and not self._stop.is_set():
             paid = self.pay()
-            if not paid:
+            if paid:
+                settled += paid
+            elif self._another_pays():
+                self._stop.wait(WAIT)
+            else:
                 break  # what is left changed while it was told; its own debt is on the way
-            settled += paid
         return settled
 
     def pay(self) -> int:
         """Claim a batch, tell the index the present truth, settle; return how many were settled."""
         with self.paused():
             model = self._model()  # before any transaction: it may want to write who made the vectors
-            with self._catalog.connection() as connection:
-                debts = outbox.claim(connection, by=self._name, now=self._catalog.clock(), limit=BATCH)
+            with self._catalog.write(SYSTEM) as tx:
+                debts = self._claimed(tx, model)
             if not debts:
                 return 0
             try:
@@ -75,6 +81,20 @@ class Indexer:
                 raise
             with self._catalog.connection() as connection:
                 return outbox.settle(connection, debts, told, by=self._name, model=model)
+
+    def _claimed(self, tx: Tx, model: str) -> list[outbox.Debt]:
+        """Lease a batch; none while another process pays, or changed the store over to another embedder."""
+        if not tx.is_embedded_by(model) and tx.embedder_record() is not None:
+            return []
+        now = self._catalog.moment(tx.connection)
+        if outbox.is_paid_by_another(tx.connection, by=self._name, now=now):
+            return []
+        return outbox.claim(tx.connection, by=self._name, now=now, limit=BATCH)
+
+    def _another_pays(self) -> bool:
+        with self._catalog.read() as view:
+            now = self._catalog.moment(view.connection)
+            return outbox.is_paid_by_another(view.connection, by=self._name, now=now)
 
     @contextmanager
     def paused(self) -> Generator[None]:

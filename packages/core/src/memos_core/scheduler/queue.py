@@ -28,30 +28,31 @@ class CatalogQueue:
 
     def put(self, connection: Connection, order: Order) -> str:
         """Write a job in the caller's transaction; return its id, or that of the one it is folded into."""
-        return jobs.put(connection, order, now=self._catalog.clock())
+        return jobs.put(connection, order, now=self._catalog.moment(connection))
 
     def claim(self, kinds: Collection[str], *, worker: str) -> Job | None:
         """Lease the next job of these kinds; None, and no write, where there is nothing to do now."""
         with self._catalog.read() as view:
-            idle = queue.is_idle(view.connection, kinds, now=view.now)
-            if idle and not schedules.is_due(view.connection, now=view.now):
+            now = self._catalog.moment(view.connection)
+            idle = queue.is_idle(view.connection, kinds, now=now)
+            if idle and not schedules.is_due(view.connection, now=now):
                 return None
-        now = self._catalog.clock()
         with self._catalog.connection() as connection:
+            now = self._catalog.moment(connection)
             schedules.put_due(connection, now=now)
             return queue.claim(connection, kinds, worker=worker, now=now)
 
     def report(self, job: Job, news: News, *, connection: Connection | None = None) -> bool:
         """Say how it goes with a claimed job; False where the lease is over."""
         if connection is not None:
-            return queue.report(connection, job, news, now=self._catalog.clock())
+            return queue.report(connection, job, news, now=self._catalog.moment(connection))
         with self._catalog.connection() as own:
-            return queue.report(own, job, news, now=self._catalog.clock())
+            return queue.report(own, job, news, now=self._catalog.moment(own))
 
     def move(self, job_id: str, verb: str) -> Job:
         """Cancel a job, or let one that is dead or cancelled begin anew."""
         with self._catalog.connection() as connection:
-            return queue.move(connection, job_id, verb, now=self._catalog.clock())
+            return queue.move(connection, job_id, verb, now=self._catalog.moment(connection))
 
     def find(self, job_id: str) -> Job:
         """Return a job as it stands."""

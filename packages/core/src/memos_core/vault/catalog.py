@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, bindparam, delete, update
+from sqlalchemy import URL, Connection, bindparam, delete, update
 
 from memos_core.cube import SYSTEM, Principal
 from memos_core.vault import tx_life
-from memos_core.vault.engine import READ_ONLY, open_engine, run_alone, translated, use_write_ahead_log
+from memos_core.vault.dialect import Cell
+from memos_core.vault.engine import dialect_for
 from memos_core.vault.migrate import migrate
 from memos_core.vault.schema import memories, store
 from memos_core.vault.settings import ERASED_WORDS
@@ -26,29 +27,43 @@ def utc_now() -> datetime:
 
 
 class Catalog:
-    """The store's truth on SQLite at `path`, made or upgraded as needed."""
+    """The store's truth, made or upgraded as needed: an SQLite file, or a PostgreSQL database at a URL."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, where: Path | URL, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.clock = clock
-        self._engine = open_engine(path)
+        self.dialect = dialect_for(where)
+        self._engine = self.dialect.open_engine(where)
+        self._reading = self._engine.execution_options(**self.dialect.reading)
         self._writing = threading.RLock()
-        with ExitStack() as undo, translated():
+        self._embedder = ""  # as whoever looked last has found it
+        with ExitStack() as undo, self.dialect.translated():
             undo.callback(self._engine.dispose)
             migrate(self._engine)  # looks whose database it is before anything is changed in it
-            use_write_ahead_log(self._engine)
+            self.dialect.settle_in(self._engine)
             undo.pop_all()
 
     @contextmanager
     def read(self) -> Generator[View]:
         """Open a snapshot; it does not see what is committed meanwhile."""
-        with translated(), self._engine.connect().execution_options(**{READ_ONLY: True}) as connection:
-            yield View(connection, now=self.clock())
+        with self.dialect.translated(), self._reading.connect() as connection:
+            yield View(connection, now=self.clock(), noticed=self._notice)
 
     @contextmanager
     def write(self, principal: Principal) -> Generator[Tx]:
         """Open the writing transaction; it commits at the end of the block, or leaves no trace."""
         with self.connection() as connection:
-            yield Tx(connection, principal=principal, now=self.clock())
+            yield Tx(connection, principal=principal, now=self.clock(), noticed=self._notice)
+
+    def _notice(self, embedder: str) -> None:
+        self._embedder = embedder
+
+    def is_of_another_embedder(self, identity: str) -> bool:
+        """Return whether somebody found, when they last looked, that the vectors are not of this embedder."""
+        return self._embedder not in ("", identity)
+
+    def moment(self, connection: Connection) -> datetime:
+        """Return the moment by the clock of every process that has the store open."""
+        return self.dialect.now(connection, self.clock)
 
     def count_uses(self, uses: Mapping[int, int]) -> None:
         """Add to the hits of memories, by seq; erased ones are passed over."""
@@ -62,17 +77,17 @@ class Catalog:
             tx_life.first_uses(tx, uses.keys())
 
     def scrub(self) -> None:
-        """Take what was erased out of the bytes of the full-text index and of the log, if anything was.
+        """Take what was erased out of the full-text index and of the log, as far as the database can.
 
-        While somebody reads an older state, the log has to stay; then this is still owed.
+        While somebody reads an older state of a file, its log has to stay; then this is still owed.
         """
         with self.read() as view:
             owed = view.setting(ERASED_WORDS)
         if owed is None:
             return
-        with self.connection() as connection:
-            connection.exec_driver_sql("INSERT INTO lexical(lexical) VALUES('optimize')")
-        if self._fold():
+        with self._writing:
+            done = self.dialect.compact(self._engine)
+        if done:
             self.settle(ERASED_WORDS, owed)
 
     def settle(self, key: str, owed: str) -> None:
@@ -81,25 +96,28 @@ class Catalog:
             connection.execute(delete(store).where(store.c.key == key, store.c.value == owed))
 
     def vacuum(self) -> None:
-        """Write the whole file anew, so that no page holds more than what is there now."""
+        """Write everything anew, so that no page holds more than what is there now."""
         with self._writing:
-            run_alone(self._engine, "VACUUM")
-        self._fold()
+            self.dialect.rewrite(self._engine)
 
-    def _fold(self) -> bool:
-        """Fold the log into the file and empty it; return whether nobody was in the way."""
-        with self._writing:
-            ((busy, *_),) = run_alone(self._engine, "PRAGMA wal_checkpoint(TRUNCATE)")
-        return not busy
+    def cells(self) -> Iterator[Cell]:
+        """Yield every text of every table where the database's files are out of reach; else nothing."""
+        with self.read() as view:
+            yield from self.dialect.cells(view.connection)
+
+    def size(self) -> int:
+        """Return the bytes that the catalog takes."""
+        with self.read() as view:
+            return self.dialect.size(view.connection)
 
     @contextmanager
     def connection(self) -> Generator[Connection]:
         """Open a bare writing transaction, for the queue."""
-        with self._writing, translated(), self._engine.begin() as connection:
+        with self._writing, self.dialect.translated(), self._engine.begin() as connection:
             yield connection
 
     def close(self) -> None:
-        """Scrub, and release the files; SQLite folds its write-ahead log in when the last connection goes."""
+        """Scrub, and let go of the database; SQLite folds its log in when the last connection goes."""
         with self._writing:
             try:
                 self.scrub()

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from memos_core.audit import AuditCheck, AuditHead, AuditLine, verified
 from memos_core.cube import Principal, Right
 from memos_core.errors import Forbidden, NotFound
+from memos_core.vault.engine import dialect_of
 from memos_core.vault.schema import audit, store
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 HEAD: Final = "audit.head"
 _HEAD = select(store.c.value).where(store.c.key == HEAD)
-_KEEP = upsert(store)
-_KEEP = _KEEP.on_conflict_do_update(index_elements=["key"], set_={"value": _KEEP.excluded.value})
 
 
 def head(connection: Connection) -> AuditHead:
@@ -41,7 +39,9 @@ def append(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         sealed.append({**row, "seq": seq, "hash": last})
     connection.execute(insert(audit), sealed)
     kept = json.dumps(asdict(AuditHead(lines=seq, hash=last)))
-    connection.execute(_KEEP, {"key": HEAD, "value": kept})
+    keep = dialect_of(connection).insert(store)
+    keep = keep.on_conflict_do_update(index_elements=["key"], set_={"value": keep.excluded.value})
+    connection.execute(keep, {"key": HEAD, "value": kept})
 
 
 def lines(connection: Connection) -> Iterator[AuditLine]:

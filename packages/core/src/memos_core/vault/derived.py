@@ -137,12 +137,15 @@ class Derived:
             with self._catalog.connection() as connection:
                 artifacts.drop_cubes(connection, waiting)
 
-    def sweep(self) -> None:
-        """Delete every file that no row knows, and what is stale. Nobody else may have the folder open."""
+    def sweep(self, *, grace: float = -1.0) -> None:
+        """Delete every file that no row knows, and what is stale.
+
+        With `grace`, only files that are older than so many seconds: somebody else may be writing one.
+        """
         with self._storing:
             with self._catalog.read() as view:
                 known = artifacts.blobs_in_use(view.connection)
-            self._blobs.sweep(known, grace=-1.0)
+            self._blobs.sweep(known, grace=grace)
         self.discard()
 
     def used(self, key: str, *, seconds: float) -> None:

@@ -173,7 +173,7 @@ def copy_row(tx: Tx, cube: CubeHeader, row: Row[Any], *, change: int, **changes:
 
     Its versions count as written by `change`, 0 for what a fork had from the start.
     """
-    seq = tx.last_seq() + 1
+    seq = tx.reserve_seqs(1)
     new = {**row._mapping, "id": uuid.uuid4().hex, "seq": seq, "cube_id": cube.id, **changes}
     tx.connection.execute(insert(memories).values({column.name: new[column.name] for column in memories.c}))
     mine: Mapping[str, Any] = {"memory_seq": seq}

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, delete, exists, func, insert, literal, or_, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from memos_core.cube import CubeHeader
 from memos_core.protocols import KeyRow
 from memos_core.vault import keyring, scope
 from memos_core.vault.draft import Draft, Keys
+from memos_core.vault.engine import dialect_of
 from memos_core.vault.schema import OUT_OF_SIGHT, former_keys, lexical, memories, parts, vectors, versions
 from memos_core.vault.view import View
 
@@ -49,7 +49,8 @@ def keep(connection: Connection, seq: int, *, keyed: int) -> None:
         .where(vectors.c.memory_seq == seq)
     )
     names = [column.name for column in former_keys.c]
-    connection.execute(insert(former_keys).prefix_with("OR IGNORE").from_select(names, present))
+    kept = dialect_of(connection).insert(former_keys).from_select(names, present)
+    connection.execute(kept.on_conflict_do_nothing())
 
 
 def put_back(connection: Connection, seq: int, *, keyed: int, cube: str) -> None:
@@ -81,7 +82,8 @@ def write(connection: Connection, made: Iterable[tuple[Unkept, Keys]]) -> None:
             "data": keys.packed(),
             "terms": keys.terms,
         }
-        connection.execute(upsert(former_keys).values(row).on_conflict_do_nothing())
+        lacking_yet = dialect_of(connection).insert(former_keys).values(row)
+        connection.execute(lacking_yet.on_conflict_do_nothing())
 
 
 def lacking(view: View, cube: CubeHeader, model: str, seqs: Sequence[int], *, limit: int) -> list[Unkept]:

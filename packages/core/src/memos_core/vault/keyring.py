@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, text
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, select
 
 from memos_core import governance
 from memos_core.cube import CubeHeader
@@ -13,6 +13,7 @@ from memos_core.memory import State
 from memos_core.protocols import KeyRow
 from memos_core.vault import schema
 from memos_core.vault.draft import Draft
+from memos_core.vault.engine import dialect_of
 from memos_core.vault.schema import OUT_OF_SIGHT, memories, parts, vectors
 from memos_core.vault.statements import visible_to
 
@@ -89,18 +90,13 @@ def lexical_matches(
 ) -> list[tuple[int, float]]:
     """Return (seq, BM25 score, higher is better) of the memories that share words with the query.
 
-    FTS5 takes its statistics over the whole store, so these scores only propose.
+    SQLite takes its statistics over the whole store, PostgreSQL over the cubes that are asked: the scores
+    only propose.
     """
     if not terms:
         return []
-    rows = connection.execute(
-        text(
-            "SELECT rowid, -bm25(lexical, 0.0, 1.0) AS score FROM lexical "
-            "WHERE lexical MATCH :query ORDER BY score DESC LIMIT :limit"
-        ),
-        {"query": _fts_query(cube, terms), "limit": limit},
-    )
-    return [(row.rowid, row.score) for row in rows]
+    cubes = [governance.cube_key(cube_id) for cube_id in cube.holders]
+    return dialect_of(connection).matches(connection, cubes, terms, limit=limit)
 
 
 def changed_since(connection: Connection, cube: CubeHeader, change: int) -> list[int]:
@@ -152,10 +148,3 @@ def _lacks_keys(model: str) -> ColumnElement[bool]:
     """Return the condition for memories without such vectors; what has no words left needs none."""
     has = exists().where(vectors.c.memory_seq == memories.c.seq, vectors.c.model == model)
     return and_(memories.c.state != State.EXPIRED.value, ~has.correlate(memories))
-
-
-def _fts_query(cube: CubeHeader, terms: Sequence[str]) -> str:
-    """Return the FTS5 expression for any of the terms in this cube; terms are words, so quoting is safe."""
-    wanted = " OR ".join('"' + term.replace('"', "") + '"' for term in terms)
-    cubes = " OR ".join(f'"{governance.cube_key(cube_id)}"' for cube_id in cube.holders)
-    return f"cube:({cubes}) AND terms:({wanted})"

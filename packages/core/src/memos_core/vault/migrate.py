@@ -7,6 +7,7 @@ from importlib.resources import files
 from sqlalchemy import Connection, Engine, inspect, text
 
 from memos_core.errors import FormatError, MigrationNeeded
+from memos_core.vault.engine import dialect_of
 
 HEAD = "0008"
 
@@ -22,8 +23,12 @@ def migrate(engine: Engine) -> None:
         if found == HEAD:
             return
         if found is None and inspect(connection).get_table_names():
-            raise FormatError("this database holds other tables and no MemOS catalog: choose another folder")
+            raise FormatError(
+                "this database holds other tables and no MemOS catalog: choose another folder, or another "
+                "database or schema (?options=-csearch_path=NAME)"
+            )
         _upgrade(connection, found)
+        dialect_of(connection).order_by_codepoint(connection)
 
 
 def schema_revision(connection: Connection) -> str | None:

@@ -60,6 +60,13 @@ def owed_memories(connection: Connection, cube_id: str, *, limit: int) -> list[s
     return list(connection.execute(query).scalars())
 
 
+def is_paid_by_another(connection: Connection, *, by: str, now: datetime) -> bool:
+    """Return whether somebody else holds a lease: one process at a time tells the index."""
+    held = outbox.c.lease_until.between(now, now + LEASE)
+    query = select(outbox.c.seq).where(outbox.c.lease_by != by, held).limit(1)
+    return connection.execute(query).scalar() is not None
+
+
 def claim(connection: Connection, *, by: str, now: datetime, limit: int) -> list[Debt]:
     """Lease the oldest free rows to `by` and return them.
 

@@ -2,8 +2,9 @@
 
 `memories` holds the present version, `versions` every version; `standings` and `former_keys` keep in
 which state a memory was and what it was found by. `twins` are a fork's copies. `vectors` (per embedder) and
-`lexical` (FTS5, made by a migration) are derived from the text, and commit with it here. `artifacts`
-are files made from memories; `lineage` says from which, in which version. Durable work is in `schema_jobs`.
+`lexical` (full text, made by a migration as the database needs it) are derived from the text, and commit
+with it here. `artifacts` are files made from memories; `lineage` says from which, in which version.
+Durable work is in `schema_jobs`.
 """
 
 from __future__ import annotations
@@ -388,4 +389,4 @@ outbox = Table(
 )
 
 lexical = table("lexical", column("rowid", BigInteger), column("cube", String), column("terms", Text))
-"""The FTS5 table: `rowid` is the memory's `seq`, `cube` its cube's key, `terms` its analysed words."""
+"""The full-text table: `rowid` is the memory's `seq`, `cube` its cube's key, `terms` its analysed words."""

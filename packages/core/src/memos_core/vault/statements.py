@@ -22,7 +22,7 @@ from sqlalchemy import (
 from memos_core.cube import Access
 from memos_core.memory import Relation, State, Visibility
 from memos_core.query import Where
-from memos_core.vault import schema
+from memos_core.vault import dialect, schema
 from memos_core.vault.schema import (
     OUT_OF_SIGHT,
     cubes,
@@ -97,7 +97,7 @@ def matching(where: Where, *, plain: bool = True) -> list[ColumnElement[bool]]:
 
 
 def _has_tag(tag: str) -> ColumnElement[bool]:
-    listed = func.json_each(memories.c.tags).table_valued("value")
+    listed = dialect.listed(memories.c.tags).table_valued("value")
     return select(listed.c.value).select_from(listed).where(listed.c.value == tag).exists()
 
 

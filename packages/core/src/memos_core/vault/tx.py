@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -20,6 +20,7 @@ from memos_core.lifecycle import check_writable
 from memos_core.memory import Link, Relation, State
 from memos_core.vault import artifacts, chain, forks, former, jobs, tx_erase, tx_share, tx_trust, values
 from memos_core.vault.draft import Draft, Keys
+from memos_core.vault.engine import dialect_of
 from memos_core.vault.keyring import Unkeyed
 from memos_core.vault.schema import (
     cubes,
@@ -47,8 +48,15 @@ DIRECTED: Final = {
 class Tx(View):
     """One writing transaction by one principal."""
 
-    def __init__(self, connection: Connection, *, principal: Principal, now: datetime) -> None:
-        super().__init__(connection, now=now)
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        principal: Principal,
+        now: datetime,
+        noticed: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__(connection, now=now, noticed=noticed)
         self.principal = principal
 
     # --- cubes -------------------------------------------------------------------------------
@@ -87,7 +95,7 @@ class Tx(View):
             values.of_memory(cube, draft, position=position, owner=self.principal, now=self.now)
             for (draft, _), position in zip(drafts, positions, strict=True)
         ]
-        first = self.last_seq() + 1
+        first = self.reserve_seqs(len(rows))
         seqs = list(range(first, first + len(rows)))
         for seq, row in zip(seqs, rows, strict=True):
             row["seq"] = seq
@@ -236,8 +244,11 @@ class Tx(View):
 
     def last_seq(self) -> int:
         """Return the sequence number that was given last."""
-        used = self.connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name='memories'")
-        return int(used.scalar() or 0)
+        return dialect_of(self.connection).last_seq(self.connection)
+
+    def reserve_seqs(self, count: int) -> int:
+        """Take so many sequence numbers, that were never given before; return the first."""
+        return dialect_of(self.connection).reserve_seqs(self.connection, count)
 
     def row(self, seq: int) -> Row[Any]:
         """Return a row that is there, whosever it is."""

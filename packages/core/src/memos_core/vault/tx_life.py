@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, select, update
 
 from memos_core.cube import CubeHeader
 from memos_core.governance import cube_key
@@ -14,6 +14,7 @@ from memos_core.lifecycle import IN_USE, Standing, Trigger, advanced, is_overdue
 from memos_core.memory import Memory, Relation, State
 from memos_core.vault import artifacts, forks, statements
 from memos_core.vault.draft import Draft, Keys
+from memos_core.vault.engine import dialect_of
 from memos_core.vault.schema import OUT_OF_SIGHT, lexical, memories, parts, standings
 from memos_core.vault.tx import Tx
 
@@ -122,7 +123,8 @@ def _move(tx: Tx, cube: CubeHeader, row: Row[Any], to: State, *, verb: str) -> N
     else:
         row = forks.own(tx, cube, row)
     before = {"memory_seq": row.seq, "until": cube.change, "state": row.state}
-    tx.connection.execute(insert(standings).prefix_with("OR IGNORE").values(before))
+    known = dialect_of(tx.connection).insert(standings).values(before)
+    tx.connection.execute(known.on_conflict_do_nothing())
     values: dict[str, Any] = {"state": to.value}
     match to:
         case State.EXPIRED:

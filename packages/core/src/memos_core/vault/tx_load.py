@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, insert, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from memos_core.cube import CubeHeader
 from memos_core.lifecycle import check_writable
 from memos_core.memory import Relation, State
 from memos_core.vault import forks, scope, statements, tx_erase, tx_trust
 from memos_core.vault.draft import Keys
+from memos_core.vault.engine import dialect_of
 from memos_core.vault.schema import (
     audit,
     edges,
@@ -154,7 +154,7 @@ def arrive(tx: Tx, cube: CubeHeader, arrivals: Sequence[Arrival], *, detail: str
     """Write memories with their versions, sources, keys, audit lines and debts; return seqs."""
     if not arrivals:
         return []
-    first = tx.last_seq() + 1
+    first = tx.reserve_seqs(len(arrivals))
     rows = [{**each.memory, "seq": first + place} for place, each in enumerate(arrivals)]
     seqs = [row["seq"] for row in rows]
     by_seq = dict(zip(seqs, arrivals, strict=True))
@@ -225,7 +225,8 @@ def join(tx: Tx, cube: CubeHeader, links: Sequence[Row]) -> int:
             source = forks.own(tx, cube, tx.any_row(cube, source)).id
         there.add((source, relation, target))
         row = {**link, "source": source, "cube_id": cube.id, "change": cube.change}
-        written += tx.connection.execute(upsert(edges).values(row).on_conflict_do_nothing()).rowcount
+        fresh = dialect_of(tx.connection).insert(edges).values(row).on_conflict_do_nothing()
+        written += len(tx.connection.execute(fresh.returning(edges.c.source)).all())
         if relation is Relation.DERIVED_FROM:
             tx_trust.bound(tx, cube, tx.any_row(cube, source), tx.any_row(cube, target))
     return written

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from sqlalchemy import (
     BigInteger,
-    LargeBinary,
     Row,
-    cast,
     delete,
     func,
     insert,
@@ -22,7 +20,6 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from memos_core import governance
 from memos_core.cube import Access, CubeHeader, Grant, Group, Limits, Principal, Right
@@ -30,7 +27,9 @@ from memos_core.errors import Forbidden, NotFound, QuotaExceeded
 from memos_core.lifecycle import check_writable
 from memos_core.memory import State, Trust, Visibility
 from memos_core.vault import artifacts, forks, tx_trust
+from memos_core.vault.dialect import byte_length
 from memos_core.vault.draft import Draft
+from memos_core.vault.engine import dialect_of
 from memos_core.vault.schema import cubes, grants, groups, members, memories, records
 
 if TYPE_CHECKING:
@@ -49,7 +48,8 @@ def grant(tx: Tx, cube: CubeHeader, to: Principal | Group, right: Right) -> Gran
     governance.check_grant(cube, right, to=to.name if isinstance(to, Principal) else None)
     row = {"cube_id": cube.id, "kind": kind, "grantee": grantee, "right": right.value}
     new = {**row, "by": tx.principal.name, "at": tx.now}
-    if tx.connection.execute(upsert(grants).values(new).on_conflict_do_nothing()).rowcount:
+    fresh = dialect_of(tx.connection).insert(grants).values(new).on_conflict_do_nothing()
+    if tx.connection.execute(fresh.returning(grants.c.cube_id)).first() is not None:
         tx._note(cube, "grant", detail=f"{right} {kind} {to.name}")
         artifacts.outdate_cube(tx.connection, cube, reason="regranted")
     return next(each for each in granted(tx, cube) if (each.to, each.right) == (to, right))
@@ -204,7 +204,7 @@ def check_quota(tx: Tx, cube: CubeHeader) -> None:
         raise QuotaExceeded(cube.name, what="memories", limit=limits.memories, wanted=count)
     if limits.text_bytes is None:
         return
-    size = func.coalesce(func.sum(func.length(cast(memories.c.text, LargeBinary))), 0)
+    size = func.coalesce(func.sum(byte_length(memories.c.text)), 0)
     held = tx.ask(whole, select(size).where(there)).scalar_one()
     if held > limits.text_bytes:
         raise QuotaExceeded(cube.name, what="bytes of text", limit=limits.text_bytes, wanted=held)

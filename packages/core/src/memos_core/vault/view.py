@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Result, Row, Select, bindparam, func, select, text
+from sqlalchemy import ColumnElement, Connection, Result, Row, Select, bindparam, func, select
 
 from memos_core import governance
 from memos_core.cube import Access, Base, CubeHeader, Principal, Right
@@ -16,6 +16,7 @@ from memos_core.errors import InvalidInput, NotFound
 from memos_core.memory import Link, Memory, Relation, Revision, Source, State, Trust
 from memos_core.query import Where
 from memos_core.vault import schema, scope, statements
+from memos_core.vault.engine import dialect_of
 from memos_core.vault.rows import to_cube, to_link, to_memory, to_revision, to_source
 from memos_core.vault.schema import (
     cubes,
@@ -43,9 +44,12 @@ class Known(NamedTuple):
 class View:
     """A consistent picture of the catalog. What the principal may not see does not exist in it."""
 
-    def __init__(self, connection: Connection, *, now: datetime) -> None:
+    def __init__(
+        self, connection: Connection, *, now: datetime, noticed: Callable[[str], None] | None = None
+    ) -> None:
         self.connection = connection
         self.now = now
+        self._noticed = noticed
 
     @property
     def moment(self) -> dict[str, object]:
@@ -366,6 +370,8 @@ class View:
     def is_embedded_by(self, identity: str) -> bool:
         """Return whether the store's vectors are of this embedder."""
         record = self.embedder_record()
+        if record is not None and self._noticed is not None:
+            self._noticed(record.identity)
         return record is not None and record.identity == identity
 
     def counts(self) -> dict[str, int]:
@@ -377,8 +383,8 @@ class View:
         }
 
     def check_integrity(self) -> str:
-        """Return "ok", or what SQLite found wrong."""
-        return str(self.connection.execute(text("PRAGMA quick_check(1)")).scalar_one())
+        """Return "ok", or what the database found wrong."""
+        return dialect_of(self.connection).check(self.connection)
 
 
 def in_order(cube: CubeHeader) -> list[ColumnElement[int]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from memos_core.vault.engine import dialect_of
+
 revision = "0001"
 down_revision = None
 
@@ -223,6 +225,5 @@ def _versions() -> None:
 
 
 def _lexical() -> None:
-    op.execute(
-        "CREATE VIRTUAL TABLE lexical USING fts5(cube, terms, tokenize='unicode61 remove_diacritics 0')"
-    )
+    for statement in dialect_of(op.get_bind()).full_text():
+        op.execute(statement)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from memos_core.audit import GENESIS, AuditLine  # the form of a line is a format: it does not change
+from memos_core.vault.engine import dialect_of
 
 revision = "0004"
 down_revision = "0003"
@@ -51,11 +52,8 @@ def _chain() -> None:
         )
     head = json.dumps({"lines": len(rows), "hash": last})
     connection.execute(sa.text("INSERT INTO store (key, value) VALUES ('audit.head', :head)"), {"head": head})
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER audit_refuses_{verb.lower()} BEFORE {verb} ON audit "
-            "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
-        )
+    for statement in dialect_of(connection).append_only("audit", "the audit is append-only"):
+        op.execute(statement)
 
 
 def _records() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from memos_core.vault.engine import dialect_of
+
 revision = "0005"
 down_revision = "0004"
 
@@ -46,19 +48,27 @@ def _versions() -> None:
 
 def _standings() -> None:
     """Read from the audit's details (`generated>archived`) which states there were."""
-    op.execute(
-        "INSERT OR IGNORE INTO standings (memory_seq, until, state) "
-        "SELECT memory_seq, change, substr(detail, 1, instr(detail, '>') - 1) FROM audit "
-        "WHERE instr(detail, '>') > 1 AND verb IN "
-        "('overlap', 'age', 'ttl', 'activate', 'archive', 'restore', 'freeze', 'unfreeze') "
-        "AND memory_seq IN (SELECT seq FROM memories) ORDER BY seq"
-    )
+    connection = op.get_bind()
+    told = connection.execute(
+        sa.text(
+            "SELECT memory_seq, change, detail FROM audit WHERE detail LIKE '_%>%' AND verb IN "
+            "('overlap', 'age', 'ttl', 'activate', 'archive', 'restore', 'freeze', 'unfreeze') "
+            "AND memory_seq IN (SELECT seq FROM memories) ORDER BY seq"
+        )
+    ).all()
+    first = {(seq, change): detail.split(">")[0] for seq, change, detail in reversed(told)}
+    rows = [{"seq": seq, "until": until, "state": state} for (seq, until), state in first.items()]
+    if rows:
+        query = "INSERT INTO standings (memory_seq, until, state) VALUES (:seq, :until, :state)"
+        connection.execute(sa.text(query), rows)
 
 
 def _edges() -> None:
     """Make the table anew: a link that was taken back and made again is two rows."""
     op.rename_table("edges", "edges_before")
     op.drop_index(op.f("ix_edges_target"), "edges_before")
+    for statement in dialect_of(op.get_bind()).makes_way("pk_edges", "edges_before"):
+        op.execute(statement)
     op.create_table(
         "edges",
         sa.Column("source", sa.String(), nullable=False),

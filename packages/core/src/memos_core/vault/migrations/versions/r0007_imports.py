@@ -14,7 +14,9 @@ def upgrade() -> None:
     op.add_column("memories", sa.Column("imported_from", sa.String(), nullable=True))
     op.create_table(
         "imports",
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column(
+            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
         sa.Column("cube_id", sa.String(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),

@@ -6,7 +6,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from memos_core import BackendError, BackendUnavailable, FormatError, NotFound
-from memos_core.vault.engine import READ_ONLY, open_engine, translated, use_write_ahead_log
+from memos_core.vault.dialect import READ_ONLY
+from memos_core.vault.sqlite import open_engine, settle_in, translated
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def engine(tmp_path):
     engine = open_engine(tmp_path / "catalog.db")
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE numbers (n INTEGER PRIMARY KEY)"))
-    use_write_ahead_log(engine)
+    settle_in(engine)
     yield engine
     engine.dispose()
 
