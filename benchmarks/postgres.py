@@ -50,8 +50,8 @@ SELECT rowid FROM lexical, to_tsquery('simple', :query) AS q
 WHERE cube = :cube AND words @@ q ORDER BY ts_rank(words, q) DESC, rowid LIMIT :limit
 """
 VECTORS = (
-    "ALTER TABLE lexical ADD COLUMN words tsvector GENERATED ALWAYS AS (to_tsvector('simple', terms)) STORED; "
-    "CREATE INDEX ON lexical USING gin (words); ANALYZE"
+    "ALTER TABLE lexical ADD COLUMN words tsvector GENERATED ALWAYS AS "
+    "(to_tsvector('simple', terms)) STORED; CREATE INDEX ON lexical USING gin (words); ANALYZE"
 )
 OTHERS = 10  # conversations of LongMemEval-S beside those of LoCoMo
 WRITER = """
