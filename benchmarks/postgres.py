@@ -80,6 +80,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=60)
     options.add_argument("--writes", type=int, default=100)
     options.add_argument("--data", type=Path, default=Path("../shared/data"))
+    options.add_argument("--note", default="", help="what should be known of this run")
     options.add_argument("--result", type=Path, default=RESULT)
     given = options.parse_args()
     with postgres_server(durable=True) as server, tempfile.TemporaryDirectory() as folder:
@@ -91,6 +92,7 @@ def main() -> None:
             "rounds": given.rounds,
             "embedder": f"hashing, {DIMENSIONS} dimensions",
             "method": METHOD,
+            "note": given.note,
             "verbs": verbs(server, Path(folder), memories=given.memories, rounds=given.rounds),
             "writers": [writers(server, Path(folder), processes=n, writes=given.writes) for n in (1, 2, 4)],
             "words": [
