@@ -50,8 +50,8 @@ SELECT rowid FROM lexical, to_tsquery('simple', :query) AS q
 WHERE cube = :cube AND words @@ q ORDER BY ts_rank(words, q) DESC, rowid LIMIT :limit
 """
 VECTORS = (
-    "ALTER TABLE lexical ADD COLUMN words tsvector GENERATED ALWAYS AS (to_tsvector('simple', terms)) STORED; "
-    "CREATE INDEX ON lexical USING gin (words); ANALYZE"
+    "ALTER TABLE lexical ADD COLUMN words tsvector GENERATED ALWAYS AS "
+    "(to_tsvector('simple', terms)) STORED; CREATE INDEX ON lexical USING gin (words); ANALYZE"
 )
 OTHERS = 10  # conversations of LongMemEval-S beside those of LoCoMo
 WRITER = """
@@ -80,6 +80,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=60)
     options.add_argument("--writes", type=int, default=100)
     options.add_argument("--data", type=Path, default=Path("../shared/data"))
+    options.add_argument("--note", default="", help="what should be known of this run")
     options.add_argument("--result", type=Path, default=RESULT)
     given = options.parse_args()
     with postgres_server(durable=True) as server, tempfile.TemporaryDirectory() as folder:
@@ -91,6 +92,7 @@ def main() -> None:
             "rounds": given.rounds,
             "embedder": f"hashing, {DIMENSIONS} dimensions",
             "method": METHOD,
+            "note": given.note,
             "verbs": verbs(server, Path(folder), memories=given.memories, rounds=given.rounds),
             "writers": [writers(server, Path(folder), processes=n, writes=given.writes) for n in (1, 2, 4)],
             "words": [
