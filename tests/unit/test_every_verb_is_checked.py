@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from memos_core import (
     ComposedCubes,
@@ -32,6 +33,7 @@ from memos_core import (
 )
 from memos_core.governance import NEEDS
 from memos_core.testing import HashEmbedder, InMemoryIndex, ScriptedEngine
+from memos_core.vault.schema_jobs import jobs
 
 
 def one_in(cube, state, otherwise):
@@ -72,18 +74,11 @@ def segment_of(cube):
     )
 
 
-def job_of(cube):
-    """Return the id of a job about Ana's cube, as somebody may have noted it."""
-    return MemOS(cube._core, Principal("ana")).jobs.list(cube=ana_s(cube))[0].id
-
-
-def ana_s(cube):
-    return MemOS(cube._core, Principal("ana")).cube(cube.name)
-
-
-def canceled_of(cube):
-    ana = MemOS(cube._core, Principal("ana"))
-    return ana.jobs.list(cube=ana_s(cube), state="cancelled")[0].id
+def job_of(cube, state="waiting"):
+    """Return the id of a job about Ana's cube, as somebody may have noted it, whatever it was for."""
+    wanted = select(jobs.c.id).where(jobs.c.cube_id == cube.id, jobs.c.state == state)
+    with cube._core.catalog.read() as view:
+        return view.connection.execute(wanted.limit(1)).scalar_one()
 
 
 FILES = Path(tempfile.mkdtemp(prefix="memcubes-"))
@@ -161,7 +156,7 @@ CALLS = {
     "jobs.submit": lambda cube, m: store_of(cube).jobs.submit("sweep", cube=cube),
     "jobs.list": lambda cube, m: store_of(cube).jobs.list(cube=cube),
     "jobs.get": lambda cube, m: store_of(cube).jobs.get(job_of(cube)),
-    "jobs.retry": lambda cube, m: store_of(cube).jobs.retry(canceled_of(cube)),
+    "jobs.retry": lambda cube, m: store_of(cube).jobs.retry(job_of(cube, "cancelled")),
     "jobs.cancel": lambda cube, m: store_of(cube).jobs.cancel(job_of(cube)),
     "jobs.schedule": lambda cube, m: store_of(cube).jobs.schedule("new", "0 3 * * *", "sweep", cube=cube),
     "jobs.schedules": lambda cube, m: store_of(cube).jobs.schedules(cube=cube),
@@ -248,10 +243,10 @@ def shared(memos):
     brief = Entry(key="k", data={}, texts=("words of a record",), ttl=timedelta(hours=1))
     ana.records.put([brief], visibility="shared")
     ana.snapshot("then")
-    jobs = memos.as_principal("ana").jobs
-    jobs.cancel(jobs.submit("prefill", cube=ana, key="earlier").id)
-    jobs.submit("prefill", cube=ana)
-    jobs.schedule("nightly", "0 3 * * *", "sweep", cube=ana)
+    queue = memos.as_principal("ana").jobs
+    queue.cancel(queue.submit("prefill", cube=ana, key="earlier").id)
+    queue.submit("prefill", cube=ana)
+    queue.schedule("nightly", "0 3 * * *", "sweep", cube=ana)
     twig = ana.fork("twig")
     twig.classify(twig.list()[0].id, visibility="public")
     return ana, first.id
