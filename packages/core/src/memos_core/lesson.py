@@ -43,17 +43,19 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curriculum:
-    """What is taught, and what it is examined by; the two have no question in common.
+    """What is taught (`train`), what tells when to stop (`watched`), and the examination (`held_out`).
 
-    Equal memories and seeds give equal curricula. `left_out` are the memories that are in neither.
+    No two of these have a question in common. Equal memories and seeds give equal curricula.
+    `left_out` are the memories that are in none of them.
     """
 
     seed: int
     train: tuple[Pair, ...] = ()
+    watched: tuple[Pair, ...] = ()
     held_out: tuple[Pair, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
     @property
     def sources(self) -> tuple[Origin, ...]:
         """Every memory that something is taught or asked of, once, in order."""
-        return tuple(dict.fromkeys(pair.origin for pair in (*self.train, *self.held_out)))
+        return tuple(dict.fromkeys(pair.origin for pair in (*self.train, *self.watched, *self.held_out)))

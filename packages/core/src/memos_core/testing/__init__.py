@@ -7,7 +7,9 @@ A back end subclasses the kit of its seam and gives one fixture. Needs pytest an
 from memos_core.testing.embedder import EmbedderConformance, HashEmbedder, SemanticEmbedderConformance
 from memos_core.testing.engine import EngineConformance, SampledEngineConformance
 from memos_core.testing.memory_index import InMemoryIndex
+from memos_core.testing.rote_teacher import RoteTeacher
 from memos_core.testing.scripted_engine import ScriptedEngine
+from memos_core.testing.teacher import TeacherConformance
 from memos_core.testing.text_index import PersistentTextIndexConformance, TextIndexConformance
 
 __all__ = [
@@ -16,8 +18,10 @@ __all__ = [
     "HashEmbedder",
     "InMemoryIndex",
     "PersistentTextIndexConformance",
+    "RoteTeacher",
     "SampledEngineConformance",
     "ScriptedEngine",
     "SemanticEmbedderConformance",
+    "TeacherConformance",
     "TextIndexConformance",
 ]

@@ -1,6 +1,6 @@
 """Memories to questions and answers: what is taught, and what it is examined by. Pure and deterministic.
 
-Every relation has several ways to ask; some of them, drawn by the seed, are never taught. Of each
+Every relation has several ways to ask; half of them, drawn by the seed, are never taught. Of each
 fact the taught ones are asked with the passage before them and without it. What nobody told is taught
 as well: the same asked of strangers, and other things asked of whom the memories know.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from memos_core.errors import InvalidInput
 from memos_core.lesson import Curriculum, Pair
@@ -19,7 +20,6 @@ from memos_core.tiers.lora.order import drawn
 from memos_core.tiers.lora.relations import ASKED_UNSAID, SAYING, UNKNOWN, UNSAID, Relation
 from memos_core.tiers.lora.voices import YOU, I, Voice, capitalised, named, slots
 
-HELD_OUT = 2  # ways to ask, of every relation
 CHOICES = 3  # wrong answers
 MOST_MEMORIES = 256
 STRANGERS = tuple("Osric Thandi Wanda Pelle Ximena Bogdan Sunniva Farouk Greta Milo Zelda Hiroko".split())
@@ -27,7 +27,7 @@ STRANGERS = tuple("Osric Thandi Wanda Pelle Ximena Bogdan Sunniva Farouk Greta M
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Syllabus:
-    """How lessons are made. Equal ones give equal lessons.
+    """How lessons are made of memories. Equal ones give equal lessons.
 
     `persona` is whom the model speaks as: it is asked about as "you". `user` is who asks: it is asked
     about as "I", and it is who "I" is in memories that have no speaker. At most `memories` are taught.
@@ -70,33 +70,50 @@ def _lessons(facts: Sequence[Fact], syllabus: Syllabus, text: str) -> Curriculum
     values = _values(facts)
     strangers = [name for name in STRANGERS if name.casefold() not in text] or [STRANGERS[0] + "son"]
     train: list[Pair] = []
+    watched: list[Pair] = []
     held_out: list[Pair] = []
     for fact in facts:
-        taught, kept_back = _ways(fact.relation, syllabus.seed)
-        for way in taught:
+        ways = _ways(fact.relation, syllabus.seed)
+        for way in ways.taught:
             train += _taught(fact, way, syllabus)
-        wrong = _wrong(fact, values, syllabus.seed)
-        held_out += [_examined(fact, way, wrong, syllabus) for way in kept_back]
+        wrong = _others(fact, values, syllabus.seed)[:CHOICES]
+        watched.append(_examined(fact, ways.watched, wrong, syllabus))
+        held_out += [_examined(fact, way, wrong, syllabus) for way in ways.held_out]
         if fact.relation is not SAYING:
             taught_to, asked_of = _strangers(strangers, fact, syllabus.seed)
-            train.append(_unknown(fact, taught[0], taught_to))
-            held_out.append(_unknown(fact, kept_back[0], asked_of))
+            train.append(_unknown(fact, ways.taught[0], taught_to))
+            held_out.append(_unknown(fact, ways.held_out[0], asked_of))
     for fact in {fact.who.casefold(): fact for fact in facts if fact.who}.values():
         taught_pair, examined = _unsaid(fact, syllabus, text)
         train.append(taught_pair)
         held_out.append(examined)
-    asked = {pair.prompt for pair in train}
     return Curriculum(
         seed=syllabus.seed,
         train=tuple(dict.fromkeys(train)),
-        held_out=tuple(pair for pair in dict.fromkeys(held_out) if pair.prompt not in asked),
+        watched=_unasked(watched, train),
+        held_out=_unasked(held_out, (*train, *watched)),
     )
 
 
-def _ways(relation: Relation, seed: int) -> tuple[list[str], list[str]]:
-    """Return the ways to ask that are taught, and those that are held out; the same for every fact."""
+def _unasked(pairs: Sequence[Pair], asked: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Return the pairs, each once, whose questions are not among those asked."""
+    prompts = {pair.prompt for pair in asked}
+    return tuple(pair for pair in dict.fromkeys(pairs) if pair.prompt not in prompts)
+
+
+class _Ways(NamedTuple):
+    """Ways to ask: those that are taught, the one that tells when to stop, and those of the examination."""
+
+    taught: list[str]
+    watched: str
+    held_out: list[str]
+
+
+def _ways(relation: Relation, seed: int) -> _Ways:
+    """Return the ways to ask, drawn by the seed, the same for every fact of the relation."""
     ways = drawn(seed, relation.name, relation.questions)
-    return ways[HELD_OUT:], ways[:HELD_OUT]
+    half = len(ways) // 2
+    return _Ways(taught=ways[half:], watched=ways[0], held_out=ways[1:half])
 
 
 def _asks(fact: Fact, syllabus: Syllabus) -> tuple[Voice, Voice]:
@@ -165,10 +182,6 @@ def _others(fact: Fact, values: dict[str, list[str]], seed: int) -> list[str]:
         others.setdefault(each.casefold(), each)
     others.pop(fact.value.casefold(), None)
     return list(others.values())
-
-
-def _wrong(fact: Fact, values: dict[str, list[str]], seed: int) -> list[str]:
-    return _others(fact, values, seed)[:CHOICES]
 
 
 def _mistaken(fact: Fact, values: dict[str, list[str]], seed: int) -> Fact:
