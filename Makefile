@@ -12,7 +12,7 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check
 PIPADD  := $(PIP) install --quiet --constraint constraints.txt
 SOURCES := $(wildcard packages/*/pyproject.toml)
 ADAPTERS := $(filter-out packages/core,$(patsubst %/pyproject.toml,%,$(SOURCES)))
-EXTRAS  := minilm,static,openai,local-llm,llama-cpp,redaction,testing
+EXTRAS  := minilm,static,openai,local-llm,lora,llama-cpp,redaction,testing
 
 # To override: the interpreter, where torch comes from, how many test processes, arguments to pytest or a benchmark.
 PYTHON ?=
