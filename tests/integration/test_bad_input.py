@@ -475,5 +475,5 @@ def test_a_folder_copied_while_closed_is_a_store_of_its_own(open_memos, folder, 
 
 
 def test_every_verb_of_a_cube_meets_bad_input_above():
-    verbs = {name for name in vars(MemCube) if not name.startswith("_") and callable(getattr(MemCube, name))}
+    verbs = {name for name in dir(MemCube) if not name.startswith("_") and callable(getattr(MemCube, name))}
     assert verbs - {what.split()[0] for what in REFUSED} == {"count", "lag", "grants", "limits"}  # no input

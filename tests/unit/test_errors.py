@@ -21,6 +21,7 @@ EXAMPLES = [
     errors.Closed(),
     errors.BackendError("it failed"),
     errors.BackendUnavailable("try later"),
+    errors.UnderWay("notes"),
 ]
 
 
@@ -58,6 +59,7 @@ def test_bad_input_is_a_value_error_as_well():
         (EXAMPLES[8], {"line": 3}, "line 3"),
         (EXAMPLES[9], {"folder": "/folder", "holder": "process 7"}, "process 7"),
         (EXAMPLES[10], {}, "MemOS.open"),
+        (EXAMPLES[-1], {"cube": "notes"}, "wait for that"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -8,20 +8,24 @@ from datetime import timedelta
 import pytest
 
 from memos_core import (
+    Adapter,
     EngineIdentity,
     Entry,
+    Evaluation,
     Forbidden,
     MemCube,
     MemOS,
     Message,
     NotFound,
+    Recipe,
     Records,
     Right,
     Runtime,
     Segment,
 )
+from memos_core.adapter import base_of
 from memos_core.governance import NEEDS
-from memos_core.testing import ScriptedEngine
+from memos_core.testing import RoteTeacher, ScriptedEngine
 
 
 def one_in(cube, state, otherwise):
@@ -50,6 +54,39 @@ def segment_of(cube):
         **sizes,
         **uses,
     )
+
+
+def adapter_of(cube):
+    """Return an adapter as somebody may have noted it; that there is such a one is not said."""
+    evaluation = Evaluation(questions=1, choice=1.0, choice_base=0.0, contains=1.0, unknown=1.0, neutral=1.0)
+    return Adapter(
+        key="0" * 64,
+        cube=cube.id,
+        cube_name=cube.name,
+        base=base_of(ScriptedEngine().identity),
+        recipe=Recipe(),
+        steps=1,
+        evaluation=evaluation,
+        failed=(),
+        size=1,
+        train_seconds=1.0,
+        created_at=cube._core.catalog.clock(),
+        stale=None,
+        sources=(),
+    )
+
+
+def exported(cube):
+    """Return None for who is let in: there is no such adapter; who is not meets another error before."""
+    with pytest.raises(NotFound) as caught:
+        store_of(cube).export_adapter(adapter_of(cube), "nowhere")
+    if caught.value.what != "adapter":
+        raise caught.value
+
+
+def trained(cube):
+    with Runtime(RoteTeacher()) as runtime:
+        return runtime.train(cube, recipe=Recipe(steps=1))
 
 
 def asked(cube, verb, *given):
@@ -95,6 +132,10 @@ CALLS = {
     "evict": lambda cube, m: store_of(cube).evict([segment_of(cube)]),
     "pin": lambda cube, m: store_of(cube).pin(segment_of(cube)),
     "verify_segments": lambda cube, m: store_of(cube).verify_segments([segment_of(cube)]),
+    "adapters": lambda cube, m: store_of(cube).adapters(cube),
+    "drop_adapters": lambda cube, m: store_of(cube).drop_adapters([adapter_of(cube)]),
+    "export_adapter": lambda cube, m: exported(cube),
+    "train": lambda cube, m: trained(cube),
     "chat": lambda cube, m: asked(cube, "chat", "What?"),
     "stream": lambda cube, m: asked(cube, "stream", "What?"),
     "build": lambda cube, m: asked(cube, "build"),
@@ -119,6 +160,9 @@ STORE = {
     "evict": "likewise",
     "pin": "likewise",
     "verify_segments": "likewise",
+    "adapters": "likewise",
+    "drop_adapters": "likewise",
+    "export_adapter": "likewise",
     "stats": "counts and sizes",
     "doctor": "sound or not",
     "close": "releases the folder",
@@ -135,6 +179,7 @@ def verbs(kind):
 def test_no_verb_of_a_cube_is_left_out():
     of_records = {f"records.{verb}" for verb in verbs(Records)}
     of_the_store = {"segments", "evict", "pin", "verify_segments"}
+    of_the_store |= {"adapters", "drop_adapters", "export_adapter"}
     of_runtimes = verbs(Runtime) - {"open", "close"}
     assert verbs(MemCube) | of_records | of_the_store | of_runtimes == set(NEEDS) == set(CALLS)
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memos_core.activation.answer import Stream as Stream
     from memos_core.activation.composed import Composition as Composition
+    from memos_core.adapter import Evaluation as Evaluation
+    from memos_core.adapter import Recipe as Recipe
+    from memos_core.adapter import Thresholds as Thresholds
     from memos_core.aio import AsyncMemCube as AsyncMemCube
     from memos_core.aio import AsyncMemOS as AsyncMemOS
     from memos_core.aio import AsyncRecords as AsyncRecords
@@ -45,8 +48,10 @@ if TYPE_CHECKING:
     from memos_core.errors import NotFound as NotFound
     from memos_core.errors import QuotaExceeded as QuotaExceeded
     from memos_core.errors import SecretFound as SecretFound
+    from memos_core.errors import UnderWay as UnderWay
     from memos_core.kv import Segment as Segment
     from memos_core.kv import Verified as Verified
+    from memos_core.lora import Adapter as Adapter
     from memos_core.memcube import MemCube as MemCube
     from memos_core.memory import Behaviour as Behaviour
     from memos_core.memory import Descriptive as Descriptive
@@ -80,10 +85,19 @@ if TYPE_CHECKING:
     from memos_core.runtime import Runtime as Runtime
     from memos_core.segment import EngineIdentity as EngineIdentity
     from memos_core.segment import Origin as Origin
+    from memos_core.tiers.lora.curriculum import Syllabus as Syllabus
+    from memos_core.training import Progress as Progress
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Evaluation": "adapter",
+    "Recipe": "adapter",
+    "Thresholds": "adapter",
+    "UnderWay": "errors",
+    "Adapter": "lora",
+    "Syllabus": "tiers.lora.curriculum",
+    "Progress": "training",
     "Stream": "activation.answer",
     "Composition": "activation.composed",
     "AsyncMemCube": "aio",

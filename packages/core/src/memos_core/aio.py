@@ -18,6 +18,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from memos_core.cube import Principal
 from memos_core.embed import EmbedderSpec
 from memos_core.kv import Segment
+from memos_core.lora import Adapter
 from memos_core.memcube import MemCube
 from memos_core.memos import LOCAL, MemOS
 from memos_core.opened import RESIDENT_BYTES, Settings
@@ -194,6 +195,12 @@ class AsyncMemOS:
         """Return the stored KV segments of a cube, or of all; see `MemOS.segments`."""
         return await asyncio.to_thread(self.blocking.segments, cube.blocking if cube else None)
 
+    async def adapters(self, cube: AsyncMemCube | None = None) -> Sequence[Adapter]:
+        """Return the adapters of a cube, or of all; see `MemOS.adapters`."""
+        return await asyncio.to_thread(self.blocking.adapters, cube.blocking if cube else None)
+
+    drop_adapters = _awaited_care(MemOS.drop_adapters)
+    export_adapter = _awaited_care(MemOS.export_adapter)
     evict = _awaited_care(MemOS.evict)
     pin = _awaited_care(MemOS.pin)
     verify_segments = _awaited_care(MemOS.verify_segments)

@@ -10,12 +10,16 @@ from typing import Any, Self
 
 from memos_core.activation.answer import Stream
 from memos_core.activation.composed import Composition
+from memos_core.adapter import Recipe, Thresholds
 from memos_core.aio import AsyncMemCube
 from memos_core.briefing import BUDGET, RECALLED
+from memos_core.lora import Adapter
 from memos_core.memory import Message
 from memos_core.query import Where
 from memos_core.reply import Reply, Reuse, Sampling
 from memos_core.runtime import DEFAULT_MODEL, DISK_BYTES, HOST_BYTES, Runtime
+from memos_core.tiers.lora.curriculum import Syllabus
+from memos_core.training import Progress
 
 
 class AsyncStream(AsyncIterator[str]):
@@ -81,6 +85,7 @@ class AsyncRuntime:
         sampling: Sampling | None = None,
         compose: Composition | None = None,
         reuse: bool = True,
+        adapter: bool = False,
     ) -> Reply:
         """Return the model's answer; see `Runtime.chat`."""
         return await asyncio.to_thread(
@@ -94,6 +99,7 @@ class AsyncRuntime:
             sampling=sampling,
             compose=compose,
             reuse=reuse,
+            adapter=adapter,
         )
 
     async def stream(
@@ -108,6 +114,7 @@ class AsyncRuntime:
         sampling: Sampling | None = None,
         compose: Composition | None = None,
         reuse: bool = True,
+        adapter: bool = False,
     ) -> AsyncStream:
         """Begin an answer, to be read with `async for`; see `Runtime.stream`."""
         return AsyncStream(
@@ -122,6 +129,7 @@ class AsyncRuntime:
                 sampling=sampling,
                 compose=compose,
                 reuse=reuse,
+                adapter=adapter,
             )
         )
 
@@ -137,6 +145,29 @@ class AsyncRuntime:
         """Compute and store a cube's prefix ahead of need; see `Runtime.build`."""
         return await asyncio.to_thread(
             self.blocking.build, cube.blocking, system=system, stable=stable, budget=budget, progress=progress
+        )
+
+    async def train(
+        self,
+        cube: AsyncMemCube,
+        *,
+        syllabus: Syllabus | None = None,
+        recipe: Recipe | None = None,
+        thresholds: Thresholds | None = None,
+        stable: Where | None = None,
+        control: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Adapter:
+        """Teach the model a cube's memories; see `Runtime.train`."""
+        return await asyncio.to_thread(
+            self.blocking.train,
+            cube.blocking,
+            syllabus=syllabus,
+            recipe=recipe,
+            thresholds=thresholds,
+            stable=stable,
+            control=control,
+            progress=progress,
         )
 
     async def close(self) -> None:

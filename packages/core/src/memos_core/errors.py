@@ -13,6 +13,7 @@
     ├── MigrationNeeded       this store was written by another schema or embedder
     ├── FormatError           these bytes are not what they claim to be
     ├── Locked                another process holds this folder
+    ├── UnderWay              the cube is being trained already
     ├── Closed                this handle was closed
     └── BackendError          something beneath us failed
         └── BackendUnavailable    ... and may work again later: the only error that is ever retried
@@ -125,6 +126,14 @@ class Locked(MemOSError):
             f"or share one MemOS handle between the agents of one process"
         )
         self.folder, self.holder = folder, holder
+
+
+class UnderWay(MemOSError):
+    """What was asked for is being done already."""
+
+    def __init__(self, cube: str) -> None:
+        super().__init__(f"the cube {cube!r} is being trained already: wait for that, or stop it first")
+        self.cube = cube
 
 
 class Closed(MemOSError):

@@ -30,6 +30,8 @@ NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
         **dict.fromkeys(("records.put", "records.renew", "records.sweep"), Right.WRITE),
         **dict.fromkeys(("chat", "stream", "build", "segments", "verify_segments"), Right.READ),
         **dict.fromkeys(("evict", "pin"), Right.WRITE),
+        **dict.fromkeys(("adapters", "export_adapter"), Right.READ),
+        **dict.fromkeys(("train", "drop_adapters"), Right.WRITE),
     }
 )
 """What each verb of a cube needs, or one that works on a cube. A verb that is not here fails the test

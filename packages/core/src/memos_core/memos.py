@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memos_core import kv
+from memos_core import kv, lora
 from memos_core.audit import AuditCheck, AuditLine
 from memos_core.care import Checkup, Reindexed, Stats, Upkeep, checkup, kept_up, measured, reindexed
 from memos_core.core import Core
@@ -16,6 +16,7 @@ from memos_core.cube import Group, Principal, Right
 from memos_core.embed import EmbedderSpec
 from memos_core.errors import InvalidInput, NotFound
 from memos_core.kv import Segment, Verified
+from memos_core.lora import Adapter
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
 from memos_core.opened import RESIDENT_BYTES, Lease, Settings, connected, remembered, settings_of
@@ -233,6 +234,33 @@ class MemOS:
         """
         self._core.check_open()
         return kv.verified(self._core, self.principal, list(segments), progress or _unseen)
+
+    # --- adapters ----------------------------------------------------------------------------
+
+    def adapters(self, cube: MemCube | None = None) -> Sequence[Adapter]:
+        """Return the adapters of a cube, or of every cube that you may read, oldest first.
+
+        What failed its examination is among them, with what it lacked. `Runtime.train` makes them.
+        """
+        self._core.check_open()
+        cubes = [cube] if cube is not None else self.cubes()
+        return lora.listed(self._core, self.principal, [each.id for each in cubes])
+
+    def drop_adapters(self, adapters: Iterable[Adapter]) -> int:
+        """Delete adapters from RAM and disk; return how many. No memory is lost by it."""
+        self._core.check_open()
+        return lora.dropped(self._core, self.principal, list(adapters))
+
+    def export_adapter(self, adapter: Adapter, folder: str | Path) -> Sequence[Path]:
+        """Write an adapter as a folder in PEFT's layout, with `memos.json`; return the files.
+
+        What was exported is yours to erase: forget() does not reach it. InvalidInput where the folder
+        is not empty, NotFound where the adapter is gone or stale.
+        """
+        self._core.check_open()
+        return lora.exported(self._core, self.principal, adapter, Path(folder))
+
+    # --- the audit, and upkeep -----------------------------------------------------------------
 
     def audit(self) -> Sequence[AuditLine]:
         """Return every line of the audit, oldest first; of cubes that you do not govern the hash only."""

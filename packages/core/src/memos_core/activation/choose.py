@@ -20,11 +20,11 @@ def stable_memories(
     budget; else who one is (kind "persona") and what has a priority, up to half of the budget.
     """
     if where is not None:
-        matching = _unsuperseded(view, cube, view.settled(cube, where, limit=_most(budget)))
+        matching = unsuperseded(view, cube, view.settled(cube, where, limit=_most(budget)))
         return within(ordered(matching), budget), False
     every = view.settled(cube, Where(), limit=_most(budget))
     if len(every) < _most(budget):
-        present = _unsuperseded(view, cube, every)
+        present = unsuperseded(view, cube, every)
         if sum(map(cost, present)) <= budget:
             return ordered(present), True
     marked = {
@@ -32,14 +32,14 @@ def stable_memories(
         for wanted in (Where(kinds=(PERSONA,)), Where(min_priority=1))
         for memory in view.settled(cube, wanted, limit=_most(budget))
     }
-    return within(ordered(_unsuperseded(view, cube, list(marked.values()))), budget // 2), False
+    return within(ordered(unsuperseded(view, cube, list(marked.values()))), budget // 2), False
 
 
 def _most(budget: int) -> int:
     return budget // _LINE_TOKENS + 1
 
 
-def _unsuperseded(view: View, cube: CubeHeader, memories: list[Memory]) -> list[Memory]:
+def unsuperseded(view: View, cube: CubeHeader, memories: list[Memory]) -> list[Memory]:
     """Return the memories without those that another one in sight replaces."""
     pairs = view.successors([memory.id for memory in memories])
     seqs = view.seqs_of(cube, sorted({newer for newer, _ in pairs}))

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from memos_core.cli import auditing, caring, living, reading, sharing, story, writing
 from memos_core.cli.kv import kv
+from memos_core.cli.lora import lora
 from memos_core.cli.out import emit, warn
 from memos_core.errors import Locked, MemOSError, NotFound
 
@@ -19,6 +20,7 @@ _WHERE_TO_LOOK = {
     "store": "`memos remember TEXT` begins one; --store or MEMOS_STORE names another",
     "cube": "`memos stats` shows which there are",
     "segment": "`memos kv list` shows which there are",
+    "adapter": "`memos lora list` shows which there are",
     "memory": "`memos list` shows the ids; --cube and --as say where to look",
     "file": "check the path, or pipe the conversation in and name it `-`",
 }
@@ -127,4 +129,5 @@ for _panel, _commands in _COMMANDS.items():
     for _command in _commands:
         app.command(name=_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)
 app.add_typer(kv, name="kv", rich_help_panel="Look after the store")
+app.add_typer(lora, name="lora", rich_help_panel="Look after the store")
 app.add_typer(auditing.app, name="audit", rich_help_panel="Look after the store")
