@@ -12,7 +12,7 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check
 PIPADD  := $(PIP) install --quiet --constraint constraints.txt
 SOURCES := $(wildcard packages/*/pyproject.toml)
 ADAPTERS := $(filter-out packages/core,$(patsubst %/pyproject.toml,%,$(SOURCES)))
-EXTRAS  := minilm,static,openai,local-llm,lora,llama-cpp,redaction,testing
+EXTRAS  := minilm,static,openai,local-llm,lora,llama-cpp,redaction,interchange,store,testing
 
 # To override: the interpreter, where torch comes from, how many test processes, arguments to pytest or a benchmark.
 PYTHON ?=
@@ -24,10 +24,10 @@ ARGS ?=
 
 help:
 	@echo "make demo              remember and recall a story (installs the base package, no torch)"
-	@echo "make test              everything: lint, types, import contracts, oldest LangChain, the whole test suite"
+	@echo "make test              everything: lint, types, import contracts, oldest hosts, the whole test suite"
 	@echo "make check             the fast loop: the same, with the quick unit tests only"
 	@echo "make format            format the code and apply safe fixes"
-	@echo "make lowest            the LangChain adapter's tests with the oldest LangChain that it supports"
+	@echo "make lowest            the adapters' tests with the oldest LangChain and LlamaIndex that they support"
 	@echo "make coverage          the whole suite with a coverage report"
 	@echo "make bench-retrieval   how well it finds; ARGS=... is passed on"
 	@echo "make bench-latency     how fast it is; ARGS=... is passed on"
@@ -98,16 +98,17 @@ coverage: $(VENV)/dev.stamp
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(ARGS)
 
 # The suites of langchain-tests need a newer langchain-core than the oldest that we support.
-LOWEST := packages/langchain_memos/lowest.txt
+LOWEST := $(wildcard packages/*/lowest.txt)
 $(VENV)/lowest.stamp: $(VENV)/dev.stamp $(LOWEST)
 	@rm -rf $(VENV)/lowest
-	@$(PIP) install --quiet --no-deps --target $(VENV)/lowest --requirement $(LOWEST)
+	@$(PIP) install --quiet --no-deps --target $(VENV)/lowest $(addprefix --requirement ,$(LOWEST))
 	@touch $@
 
 lowest: export HF_HUB_OFFLINE = 1
 lowest: $(VENV)/lowest.stamp
-	@echo "· pytest (the LangChain adapter with the oldest LangChain that it supports)"
-	@PYTHONPATH=$(VENV)/lowest $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -W default -m "not slow" tests/adapters/langchain \
+	@echo "· pytest (the adapters with the oldest LangChain and LlamaIndex that they support)"
+	@PYTHONPATH=$(VENV)/lowest $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -W default -m "not slow" \
+	  tests/adapters/langchain tests/adapters/llamaindex \
 	  --ignore tests/adapters/langchain/test_retriever.py --ignore tests/adapters/langchain/test_tool_suite.py \
 	  --ignore tests/adapters/langchain/test_chat_suite.py
 

@@ -153,6 +153,7 @@ _Section = tuple[str, str, Callable[[Record], str]]
 _SECTIONS: dict[str, _Section] = {
     "retrieval": ("What recall finds", "python -m benchmarks.retrieval", _retrieval),
     "latency": ("How long it takes", "python -m benchmarks.latency", _latency),
+    "cube": ("A cube through time", "python -m benchmarks.cube", _plain),
     "kv_ttft": ("The first token after a stored prefix", "python -m benchmarks.kv.ttft", ttft_table.rendered),
     "kv_gpu": ("The same on a GPU", "python -m benchmarks.kv.gpu", ttft_table.rendered_gpu),
     "kv_distance": (
@@ -172,10 +173,23 @@ _SECTIONS: dict[str, _Section] = {
         "python -m benchmarks.robustness.state_machine",
         _plain,
     ),
+    "governance": ("What asking costs, and erasing", "python -m benchmarks.governance", _plain),
     "sigkill": ("Kills without a loss", "python -m benchmarks.robustness.sigkill", _plain),
+    "interchange": ("A cube in one file", "python -m benchmarks.interchange", _plain),
+    "fuzz_memcube": ("Broken files, loaded or refused", "python -m benchmarks.fuzz_memcube", _plain),
     "adapters_langchain": (
         "What the LangChain adapter adds",
         "python -m benchmarks.adapters.langchain",
+        _plain,
+    ),
+    "adapters_llamaindex": (
+        "What the LlamaIndex adapter adds",
+        "python -m benchmarks.adapters.llamaindex",
+        _plain,
+    ),
+    "adapters_autogen": (
+        "What the AutoGen adapter adds",
+        "python -m benchmarks.adapters.autogen",
         _plain,
     ),
     "weights_on_disk": ("What each install weighs", "python -m benchmarks.weights_on_disk", _plain),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -70,6 +71,18 @@ def open_memos(
             return memos
 
         yield open_one
+
+
+@pytest.fixture
+def thread_loop() -> Iterator[None]:
+    """Give the thread an event loop and close it: LlamaIndex's blocking faces make one and leave it open."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
 
 
 @pytest.fixture

@@ -20,7 +20,9 @@ from typing import Any
 
 import pytest
 
+import autogen_memos
 import langchain_memos
+import llamaindex_memos
 import memos_core
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,6 +73,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("thread_loop")
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "here"
@@ -119,7 +122,8 @@ def with_memos(tools: Path) -> dict[str, str]:
 def environment() -> dict[str, str]:
     """Return an environment with the package under test and none of our own settings."""
     source = os.pathsep.join(
-        str(Path(str(each.__file__)).parents[1]) for each in (memos_core, langchain_memos)
+        str(Path(str(each.__file__)).parents[1])
+        for each in (memos_core, langchain_memos, llamaindex_memos, autogen_memos)
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
     return kept | {"PYTHONPATH": source, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "default"}

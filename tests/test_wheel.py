@@ -61,11 +61,24 @@ print(json.dumps({
 
 
 SMOKES = {
+    "autogen_memos": """
+        import asyncio
+        from autogen_core.memory import MemoryContent
+        from autogen_memos import MemOSMemory
+        memory = MemOSMemory(memos)
+        asyncio.run(memory.add(MemoryContent(content="home", mime_type="text/plain")))
+        print(asyncio.run(memory.query("home")).results[0].content)
+    """,
     "langchain_memos": """
         from langchain_memos import MemOSStore
         store = MemOSStore(memos)
         store.put(("users", "mira"), "home", {"text": "Mira moved to Lisbon."})
         print(store.search(("users",), query="Lisbon")[0].key)
+    """,
+    "llamaindex_memos": """
+        from llamaindex_memos import MemOSRetriever
+        memos.cube("memory").remember("home")
+        print(MemOSRetriever(memos).retrieve("home")[0].node.text)
     """,
 }
 """For each adapter, what it does with an open store; it prints "home"."""

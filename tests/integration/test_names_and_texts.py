@@ -154,6 +154,7 @@ READS = {
     "history": lambda cube, memory: cube.history(memory.id),
     "sources": lambda cube, memory: cube.sources(memory.id),
     "find": lambda cube, memory: cube.find(memory.id[:31]),
+    "changes": lambda cube, memory: [each.memory for each in cube.changes()],
 }
 WRITES = {
     "remember": lambda cube, memory: cube.remember(memory.text),
@@ -174,9 +175,8 @@ def everything(cube):
 
 
 def test_the_verbs_below_are_all_that_a_cube_has():
-    verbs = {
-        name for name, each in inspect.getmembers(MemCube, inspect.isfunction) if not name.startswith("_")
-    }
+    """Those of its other faces are asked in test_every_verb_is_checked.py and test_sharing.py."""
+    verbs = {name for name, each in vars(MemCube).items() if inspect.isfunction(each) and name[0] != "_"}
     assert verbs == {*READS, *WRITES}
 
 
@@ -201,7 +201,15 @@ def outcomes(cube, memory, *, untouched):
 
 def as_if_alone(own):
     """Return the outcomes of a cube that holds one memory and knows of nobody."""
-    found = {"recall": [own], "list": [own], "count": 1, "lag": False, "remember": "done", "ingest": "done"}
+    found = {
+        "recall": [own],
+        "list": [own],
+        "changes": [own],
+        "count": 1,
+        "lag": False,
+        "remember": "done",
+        "ingest": "done",
+    }
     return {verb: found.get(verb, NotFound) for verb in (*READS, *WRITES)}
 
 

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from sqlalchemy import func, select
 
 from memos_core import MemCube, Memory
+from memos_core.governance import cube_key
 from memos_core.query import Where
 from memos_core.reader.keys import key_texts
 from memos_core.testing import HashEmbedder
@@ -127,7 +128,8 @@ class Beside(RuleBasedStateMachine):
 
     def check_projection(self) -> None:
         """The index holds what the catalog says, in ids, versions, texts and vectors; no more, no less."""
-        held = self.store.server.entries()
+        mine = {cube_key(self.cube(*key).id) for key in self.models}
+        held = {each: row for each, row in self.store.server.entries().items() if row.cube in mine}
         every = {
             entry.id: entry
             for model in self.models.values()

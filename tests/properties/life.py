@@ -67,7 +67,7 @@ class Living(Beside):
         now = self.store.now
         due = [(m, e) for m in self.models.values() for e in m.entries.values() if e.overdue(now)]
         fresh = [(model, entry) for model, entry in due if entry.state != "expired"]
-        assert self.store.memos.upkeep().expired == len(fresh)
+        assert self.store.memos.upkeep().expired >= len(fresh)  # forks have copies of their own
         for model, entry in fresh:
             model.expired(entry)
         self.mark_audit()

@@ -22,8 +22,8 @@ from memos_core import (
     NotFound,
 )
 from memos_core.query import Where
+from tests.properties.erasing import Erasing
 from tests.properties.model import CubeModel
-from tests.properties.sharing import Sharing
 from tests.properties.store import RESIDENT
 from tests.properties.strategies import (
     OWNERS,
@@ -35,12 +35,13 @@ from tests.properties.strategies import (
     tag_sets,
     texts,
     times,
+    trusts,
     ttls,
     wheres,
 )
 
 
-class StoreMachine(Sharing):
+class StoreMachine(Erasing):
     """The rules: what two principals do, and what befalls their store."""
 
     @initialize(resident=st.booleans())
@@ -51,7 +52,7 @@ class StoreMachine(Sharing):
     # --- writing -----------------------------------------------------------------------------
 
     @rule(owner=owners, name=names, text=st.one_of(texts, texts, picks), tags=tag_sets, at=times,
-          kind=st.sampled_from(("fact", "plan")), ttl=ttls)  # fmt: skip
+          kind=st.sampled_from(("fact", "plan")), ttl=ttls, trust=trusts)  # fmt: skip
     def remember(
         self,
         owner: str,
@@ -61,15 +62,18 @@ class StoreMachine(Sharing):
         tags: tuple[str, ...],
         at: datetime | None,
         ttl: timedelta | None,
+        trust: str,
     ) -> None:
         now = self.store.now
         if isinstance(text, int):  # say again what is there
             owner, name = self.stocked(owner, name)
             known = self.pick(owner, name, text)
             text, kind, at = (known.text, known.kind, known.event_at) if known else ("Mira", kind, at)
-        expires_at, frozen = now + ttl if ttl else None, self.frozen_like(owner, name, text, kind, at)
+            trust = known.trust if known else trust
+        expires_at = now + ttl if ttl else None
+        frozen = [e for e in self.frozen_like(owner, name, text, kind, at) if e.trust == trust]
         try:
-            memory = self.cube(owner, name).remember(text, kind=kind, tags=tags, at=at, ttl=ttl)
+            memory = self.cube(owner, name).remember(text, kind=kind, tags=tags, at=at, ttl=ttl, trust=trust)
         except IllegalTransition:
             assert any(entry.changes(tags, expires_at) for entry in frozen), "nothing of it would change"
             self.check_audit(owner, name, changes=0)
@@ -77,33 +81,35 @@ class StoreMachine(Sharing):
             return
         assert not any(entry.id == memory.id and entry.changes(tags, expires_at) for entry in frozen)
         self.models[owner, name].stated(
-            memory, text=text, kind=kind, tags=tags, at=at, expires_at=expires_at, now=now
+            memory, text=text, kind=kind, tags=tags, at=at, expires_at=expires_at, trust=trust, now=now
         )
         self.check_audit(owner, name, changes=1)
         self.check_found(owner, name, memory)
         self.did("remember")
 
-    @rule(owner=owners, name=names, session=sessions, turns=st.lists(messages, max_size=5))
-    def ingest(self, owner: str, name: str, session: str | None, turns: list[Message]) -> None:
+    @rule(owner=owners, name=names, session=sessions, turns=st.lists(messages, max_size=5), trust=trusts)
+    def ingest(self, owner: str, name: str, session: str | None, turns: list[Message], trust: str) -> None:
         model = self.models[owner, name]
+        doubted = sum(entry.trust == "untrusted" for entry in model.entries.values())
         before = sum(len(entry.tellings) for entry in model.entries.values())
         if model.edits_frozen(turns, session=session, now=self.store.now):
             with pytest.raises(IllegalTransition):
-                self.cube(owner, name).ingest(turns, session=session)
+                self.cube(owner, name).ingest(turns, session=session, trust=trust)
             self.check_audit(owner, name, changes=0)
             self.did("ingest: refused")
             return
-        memories = self.cube(owner, name).ingest(turns, session=session)
-        model.said(memories, turns, session=session, now=self.store.now)
+        memories = self.cube(owner, name).ingest(turns, session=session, trust=trust)
+        model.said(memories, turns, session=session, trust=trust, now=self.store.now)
         told = sum(len(entry.tellings) for entry in model.entries.values()) - before
-        self.check_audit(owner, name, changes=told)
+        doubted -= sum(entry.trust == "untrusted" for entry in model.entries.values())
+        self.check_audit(owner, name, changes=told or -doubted)
         if memories:
             self.check_found(owner, name, memories[-1])
         self.did("ingest")
 
     @rule(owner=owners, name=names, number=picks, text=texts, at=times,
           off=st.sampled_from((None, 0, 0, 1, 7)), kind=st.sampled_from((None, None, "fact")),
-          tags=st.one_of(st.none(), tag_sets))  # fmt: skip
+          tags=st.one_of(st.none(), tag_sets), trust=trusts)  # fmt: skip
     def revise(
         self,
         owner: str,
@@ -114,6 +120,7 @@ class StoreMachine(Sharing):
         kind: str | None,
         tags: tuple[str, ...] | None,
         at: datetime | None,
+        trust: str,
     ) -> None:
         owner, name = self.stocked(owner, name)
         entry = self.pick(owner, name, number)
@@ -123,7 +130,7 @@ class StoreMachine(Sharing):
 
         def call() -> Memory:
             return self.cube(owner, name).revise(
-                entry.id, text, expected=expected, kind=kind, tags=tags, at=at
+                entry.id, text, expected=expected, kind=kind, tags=tags, at=at, trust=trust
             )
 
         if off:
@@ -137,6 +144,8 @@ class StoreMachine(Sharing):
             return
         memory = call()
         self.models[owner, name].revised(entry, text=text, kind=kind, tags=tags, at=at)
+        if trust == "untrusted":
+            self.models[owner, name].distrusted(entry)
         self.check_audit(owner, name, changes=1)
         self.check_found(owner, name, memory)
         self.did("revise")
@@ -164,13 +173,20 @@ class StoreMachine(Sharing):
         }  # fmt: skip
         if entry.state == "expired":
             words = dict.fromkeys(words, 0)
-        assert dict(receipt.erased) == {**words, "memories": 1}
+        erased = dict(receipt.erased)  # and what was kept of its past: keys, links that were taken back
+        assert {*erased} - {*words, "memories"} <= {"former keys", "copies"}
+        assert erased.pop("links") >= words.pop("links")
+        assert erased["memories"] == 1 + erased.get("copies", 0)
+        if "copies" in erased:  # theirs count, too
+            assert all(erased[place] >= count for place, count in words.items())
+        else:
+            assert {place: erased[place] for place in words} == words
         self.check_audit(owner, name, changes=1)
         self.check_recall(owner, name, entry.text, k=len(model.entries) + 1)
         self.did("forget")
 
     @rule(owner=owners, name=names, first=picks, second=picks,
-          relation=st.sampled_from(("supersedes", "supersedes", "supports")))  # fmt: skip
+          relation=st.sampled_from(("supersedes", "supersedes", "supports", "derived_from")))  # fmt: skip
     def link(self, owner: str, name: str, first: int, second: int, relation: str) -> None:
         owner, name = self.stocked(owner, name)
         model = self.models[owner, name]
@@ -182,7 +198,7 @@ class StoreMachine(Sharing):
         edge = (source.id, relation, target.id)
         if self.refused(owner, name, source, lambda: self.cube(owner, name).link(*edge)):
             return
-        if relation == "supersedes" and model.supersedes(target.id, source.id):
+        if relation != "supports" and model.leads(target.id, source.id, relation):
             with pytest.raises(InvalidInput):
                 self.cube(owner, name).link(*edge)
             self.check_audit(owner, name, changes=0)
@@ -191,7 +207,7 @@ class StoreMachine(Sharing):
         link = self.cube(owner, name).link(*edge)
         assert (link.source, link.relation.value, link.target) == edge
         self.check_audit(owner, name, changes=int(edge not in model.links))
-        model.links.add(edge)
+        model.linked(edge)
         self.check_recall(owner, name, target.text, k=2)
         self.check_recall(owner, name, target.text, k=2, where=Where(kinds=(target.kind,)))
         self.did("link")

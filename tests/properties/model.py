@@ -30,6 +30,7 @@ class Entry:
     told: int = 0  # when a message was last told, counted over the cube
     state: str = "live"  # or "archived", "frozen", "expired"
     visibility: str = "private"
+    trust: str = "trusted"
 
     @property
     def text(self) -> str:
@@ -76,13 +77,15 @@ class Entry:
             and (not where.sessions or self.session in where.sessions)
             and (where.since is None or where.since <= self.at)
             and (where.until is None or self.at < where.until)
+            and (where.trust is None or self.trust == where.trust)
         )
 
     def facts(self, links: Iterable[tuple[str, str, str]]) -> tuple[Any, ...]:
         lineage = frozenset((relation, target) for source, relation, target in links if source == self.id)
         return (
             self.id, len(self.versions), *self.versions[-1], self.expires_at,
-            self.speaker, self.session, self.position, self.created_at, lineage, self.state == "frozen",
+            self.speaker, self.session, self.position, self.created_at, lineage,
+            self.state == "frozen", self.trust,
         )  # fmt: skip
 
 
@@ -93,7 +96,7 @@ def facts(memory: Memory) -> tuple[Any, ...]:
         memory.id, memory.version, memory.text, said.kind, said.tags, said.event_at,
         memory.header.governance.expires_at, said.speaker, said.session, said.position, said.created_at,
         frozenset((link.relation.value, link.target) for link in memory.header.behaviour.lineage),
-        memory.state is State.FROZEN,
+        memory.state is State.FROZEN, memory.trust.value,
     )  # fmt: skip
 
 
@@ -133,14 +136,21 @@ class CubeModel:
         tags: tuple[str, ...],
         at: datetime | None,
         expires_at: datetime | None,
+        trust: str,
         now: datetime,
     ) -> None:
         key = statement_key(text, kind, at)
-        equal = [entry for entry in self.visible(now) if entry.statement == key]
+        equal = [entry for entry in self.visible(now) if (entry.statement, entry.trust) == (key, trust)]
         if not equal:
             assert memory.id not in self.entries, "a new statement is a new memory"
             self.entries[memory.id] = Entry(
-                memory.id, [(text, kind, tags, at)], [text], now, expires_at=expires_at, statement=key
+                memory.id,
+                [(text, kind, tags, at)],
+                [text],
+                now,
+                expires_at=expires_at,
+                statement=key,
+                trust=trust,
             )
             return
         assert memory.id in {entry.id for entry in equal}, "an equal statement is the same memory"
@@ -154,7 +164,13 @@ class CubeModel:
             entry.versions.append((entry.text, entry.kind, (*entry.tags, *lacking), entry.event_at))
 
     def said(
-        self, memories: Sequence[Memory], messages: Sequence[Message], *, session: str | None, now: datetime
+        self,
+        memories: Sequence[Memory],
+        messages: Sequence[Message],
+        *,
+        session: str | None,
+        trust: str,
+        now: datetime,
     ) -> None:
         assert len(memories) == len(messages), "one memory a message"
         position = 1 + max(
@@ -177,9 +193,12 @@ class CubeModel:
                     position=position,
                     messages={key: message.text},
                     told=self.tellings,
+                    trust=trust,
                 )
                 position += 1
                 continue
+            if trust == "untrusted":
+                self.distrusted(known)
             assert memory.id == known.id, "a message sent again is the same memory"
             if known.messages[key] != message.text:
                 known.messages[key] = message.text
@@ -205,7 +224,7 @@ class CubeModel:
     def copied(self, memory: Memory, source: Entry, *, text: str | None, now: datetime) -> None:
         words = source.text if text is None else text
         key: Key | None = statement_key(words, source.kind, source.event_at)
-        if any(entry.statement == key for entry in self.visible(now)):
+        if any((entry.statement, entry.trust) == (key, source.trust) for entry in self.visible(now)):
             key = None
         assert memory.id not in self.entries, "a copy is a memory of its own"
         self.entries[memory.id] = Entry(
@@ -217,6 +236,7 @@ class CubeModel:
             speaker=source.speaker,
             statement=key,
             visibility=source.visibility,
+            trust=source.trust,
         )
         self.links.add((memory.id, "derived_from", source.id))
 
@@ -232,6 +252,33 @@ class CubeModel:
         new = (text, kind or old_kind, old_tags if tags is None else tags, at or old_at)
         entry.versions.append(new)
         entry.statement = statement_key(text, new[1], new[3])
+
+    def distrusted(self, entry: Entry) -> int:
+        """Doubt a memory, and all that is derived from it; return how many were trusted before."""
+        reached, pending = {entry.id}, [entry.id]
+        while pending:
+            one = pending.pop()
+            fresh = {
+                start for start, rel, end in self.links if end == one and rel == "derived_from"
+            } - reached
+            reached |= fresh
+            pending += fresh
+        lowered = [self.entries[each] for each in reached if self.entries[each].trust == "trusted"]
+        for each in lowered:
+            each.trust = "untrusted"
+        return len(lowered)
+
+    def linked(self, link: tuple[str, str, str]) -> None:
+        """Write a link; what becomes derived from doubtful words is doubtful."""
+        self.links.add(link)
+        if link[1] == "derived_from" and self.entries[link[2]].trust == "untrusted":
+            self.distrusted(self.entries[link[0]])
+
+    def has_doubtful_origin(self, entry: Entry) -> bool:
+        return any(
+            rel == "derived_from" and start == entry.id and self.entries[end].trust == "untrusted"
+            for start, rel, end in self.links
+        )
 
     def forgotten(self, entry: Entry) -> None:
         del self.entries[entry.id]
@@ -275,12 +322,12 @@ class CubeModel:
                 assert newer in place, "a superseded memory is shown without its successor"
                 assert place[newer] < place[older], "a superseded memory outranks its successor"
 
-    def supersedes(self, newer: str, older: str) -> bool:
-        """Return whether there is a way from `newer` to `older`, over however many links."""
+    def leads(self, newer: str, older: str, relation: str) -> bool:
+        """Return whether there is a way from `newer` to `older`, over however many links of one kind."""
         seen, pending = set(), [newer]
         while pending:
             one = pending.pop()
             if one not in seen:
                 seen.add(one)
-                pending += [end for start, rel, end in self.links if start == one and rel == "supersedes"]
+                pending += [end for start, rel, end in self.links if start == one and rel == relation]
         return older in seen

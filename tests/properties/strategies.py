@@ -37,6 +37,7 @@ texts = st.one_of(
 sessions = st.sampled_from((None, "s1", "s2"))
 tag_sets = st.lists(st.sampled_from(TAGS), max_size=2, unique=True).map(tuple)
 times = st.sampled_from(TIMES)
+trusts = st.sampled_from(("trusted", "trusted", "untrusted"))
 ttls = st.sampled_from((None, None, timedelta(hours=1), timedelta(days=3)))
 messages = st.builds(
     Message,
@@ -56,6 +57,7 @@ wheres = st.one_of(
         sessions=st.sampled_from(((), ("s1",), ("s1", "s2"))),
         since=st.sampled_from(TIMES),
         until=st.sampled_from((None, BEGIN)),
+        trust=st.sampled_from((None, None, "trusted", "untrusted")),
     ),
 )
 owners, names = st.sampled_from(("ann", "ann", "bob")), st.sampled_from(("notes", "notes", "diary"))

@@ -1,5 +1,6 @@
 import asyncio
 import inspect
+import re
 import threading
 from datetime import timedelta
 
@@ -7,11 +8,13 @@ import pytest
 from blockbuster import BlockBuster
 
 from memos_core import (
+    AsyncComposedCubes,
     AsyncMemCube,
     AsyncMemOS,
     AsyncRecords,
     AsyncRuntime,
     AsyncStream,
+    ComposedCubes,
     Entry,
     InvalidInput,
     MemCube,
@@ -29,10 +32,11 @@ PAIRS = [
     (MemOS, AsyncMemOS),
     (MemCube, AsyncMemCube),
     (Records, AsyncRecords),
+    (ComposedCubes, AsyncComposedCubes),
     (Runtime, AsyncRuntime),
     (Stream, AsyncStream),
 ]
-SYNC = {"as_principal"}  # returns a handle and does nothing that could block
+SYNC = {"as_principal", "opened"}  # return a handle and do nothing that could block
 
 
 def verbs(kind):
@@ -53,7 +57,8 @@ def parameters(verb):
     """Return what a caller sees: names, kinds, defaults and types; a skin takes skins."""
     found = list(inspect.signature(verb).parameters.values())
     return [
-        each.replace(annotation=str(each.annotation).replace("AsyncMemCube", "MemCube")) for each in found
+        each.replace(annotation=re.sub(r"\b(AsyncMemCube|Handle)\b", "MemCube", str(each.annotation)))
+        for each in found
     ]
 
 
@@ -115,11 +120,14 @@ async def tour(memos):
         await cube.records.renew(["a"]) + await cube.records.sweep() + await cube.records.count(),
         [each.name for each in await memos.cubes(with_records=True)],
         list(await cube.records.put([], drop=["a"])),
+        (await cube.snapshot("then")).label,
+        (await cube.merge(await cube.fork("twig"), on_conflict="ours")).applied,
+        (await (await memos.compose(cube, await memos.cube("twig"))).recall("Mira", k=1)).texts,
         await memos.drain() + await memos.lag() + await cube.lag() >= 0,
         (await memos.reindex()).indexed,
         (await memos.stats()).memories,
         (await memos.doctor()).ok,
-        [each.name for each in await memos.cubes()],
+        sorted(each.name for each in await memos.cubes()),
         await memos.as_principal("somebody else").cubes(),
         (cube.id == cube.blocking.id, cube.name, cube.owner, repr(cube), str(memos.principal)),
     ]
@@ -127,7 +135,8 @@ async def tour(memos):
 
 TOLD = [
     ["Mira lives in Lisbon"], "Hello there", True, [1, 2], ["Hello"], True, 1, 2,
-    ["a"], ["a"], [{"n": 1}], ["a"], 1, ["notes"], [], True, 2, 2, True, ["notes"],
+    ["a"], ["a"], [{"n": 1}], ["a"], 1, ["notes"], [],
+    "then", True, ["Mira lives in Lisbon"], True, 2, 2, True, ["notes", "twig"],
     [], (True, "notes", "local", "AsyncMemCube('notes', owner='local')", "local"),
 ]  # fmt: skip
 

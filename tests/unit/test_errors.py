@@ -22,6 +22,8 @@ EXAMPLES = [
     errors.BackendError("it failed"),
     errors.BackendUnavailable("try later"),
     errors.UnderWay("notes"),
+    errors.AlreadyThere("notes", ["m1", "m2"]),
+    errors.WrongPurpose("bob", cube="notes", purpose="", purposes=("support",)),
 ]
 
 
@@ -57,9 +59,11 @@ def test_bad_input_is_a_value_error_as_well():
         (EXAMPLES[6], {"kinds": ("email", "card")}, "email, card"),
         (EXAMPLES[7], {"found": "9", "wanted": "1"}, "newer"),
         (EXAMPLES[8], {"line": 3}, "line 3"),
+        (EXAMPLES[14], {"cube": "notes", "ids": ("m1", "m2")}, "on_conflict='skip'"),
         (EXAMPLES[9], {"folder": "/folder", "holder": "process 7"}, "process 7"),
         (EXAMPLES[10], {}, "MemOS.open"),
-        (EXAMPLES[-1], {"cube": "notes"}, "wait for that"),
+        (errors.UnderWay("notes"), {"cube": "notes"}, "wait for that"),
+        (EXAMPLES[-1], {"principal": "bob", "purpose": "", "purposes": ("support",)}, "no purpose"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import inspect
+import shutil
+import tempfile
+import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from memos_core import (
     Adapter,
+    ComposedCubes,
     EngineIdentity,
     Entry,
     Evaluation,
@@ -17,15 +24,17 @@ from memos_core import (
     MemOS,
     Message,
     NotFound,
+    Principal,
     Recipe,
     Records,
     Right,
     Runtime,
     Segment,
+    Store,
 )
 from memos_core.adapter import base_of
 from memos_core.governance import NEEDS
-from memos_core.testing import RoteTeacher, ScriptedEngine
+from memos_core.testing import HashEmbedder, InMemoryIndex, RoteTeacher, ScriptedEngine
 
 
 def one_in(cube, state, otherwise):
@@ -35,6 +44,16 @@ def one_in(cube, state, otherwise):
 
 def store_of(cube):
     return MemOS(cube._core, cube._principal)
+
+
+def together(cube):
+    """Return a view over the cube as somebody may have kept it."""
+    return ComposedCubes(cube._core, [cube.id], cube._principal)
+
+
+def twig_of(cube):
+    """Return the fork of Ana's cube; everybody may read it."""
+    return MemOS(cube._core, Principal("ana")).cube("twig")
 
 
 def segment_of(cube):
@@ -89,6 +108,19 @@ def trained(cube):
         return runtime.train(cube, recipe=Recipe(steps=1))
 
 
+FILES = Path(tempfile.mkdtemp(prefix="memcubes-"))
+atexit.register(shutil.rmtree, FILES, ignore_errors=True)
+
+
+@functools.cache
+def a_file():
+    """Return a file with one memory, from another store."""
+    given = {"embedder": HashEmbedder(dimensions=64), "index": InMemoryIndex(dimensions=64)}
+    with MemOS.open(FILES / "store", **given) as memos:
+        memos.cube("notes").remember("words from a file")
+        return memos.cube("notes").dump(FILES / "given.memcube").path
+
+
 def asked(cube, verb, *given):
     with Runtime(ScriptedEngine()) as runtime:
         answer = getattr(runtime, verb)(*given, cube)
@@ -116,11 +148,30 @@ CALLS = {
     "recall": lambda cube, m: cube.recall("words"),
     "get": lambda cube, m: cube.get(m),
     "list": lambda cube, m: cube.list(),
+    "changes": lambda cube, m: cube.changes(),
     "history": lambda cube, m: cube.history(m),
     "sources": lambda cube, m: cube.sources(m),
+    "lineage": lambda cube, m: cube.lineage(m),
     "find": lambda cube, m: cube.find(m[:20]),
     "count": lambda cube, m: cube.count(),
     "lag": lambda cube, m: cube.lag(),
+    "snapshot": lambda cube, m: cube.snapshot("new"),
+    "snapshots": lambda cube, m: cube.snapshots(),
+    "drop_snapshot": lambda cube, m: cube.drop_snapshot("then"),
+    "diff": lambda cube, m: cube.diff("then"),
+    "revert": lambda cube, m: cube.revert(m, to=1),
+    "rollback": lambda cube, m: cube.rollback("then"),
+    "fork": lambda cube, m: cube.fork("new"),
+    "merge": lambda cube, m: cube.merge(twig_of(cube), on_conflict="ours"),
+    "compose": lambda cube, m: store_of(cube).compose(cube),
+    "compose.recall": lambda cube, m: together(cube).recall("words"),
+    "compose.get": lambda cube, m: together(cube).get(m),
+    "compose.list": lambda cube, m: together(cube).list(),
+    "compose.count": lambda cube, m: together(cube).count(),
+    "forget_cube": lambda cube, m: store_of(cube).forget_cube(cube.name, owner=cube.owner),
+    "dump": lambda cube, m: cube.dump(FILES / f"{uuid.uuid4().hex}.memcube"),
+    "imports": lambda cube, m: cube.imports(),
+    "load": lambda cube, m: store_of(cube).load(a_file(), name=cube.name, owner=cube.owner),
     "records.put": lambda cube, m: cube.records.put([Entry(key="new", data={}, texts=("new words",))]),
     "records.get": lambda cube, m: cube.records.get(["k"], renew=True),
     "records.list": lambda cube, m: cube.records.list(),
@@ -128,6 +179,7 @@ CALLS = {
     "records.renew": lambda cube, m: cube.records.renew(["k"]),
     "records.sweep": lambda cube, m: cube.records.sweep(),
     "records.count": lambda cube, m: cube.records.count(),
+    "publish": lambda cube, m: Store("memory://every-verb").publish(cube),
     "segments": lambda cube, m: store_of(cube).segments(cube),
     "evict": lambda cube, m: store_of(cube).evict([segment_of(cube)]),
     "pin": lambda cube, m: store_of(cube).pin(segment_of(cube)),
@@ -145,19 +197,26 @@ CALLS = {
 STORE = {
     "open": "makes the handle; the application vouches for who the principal is",
     "connect": "likewise",
+    "opened": "likewise, of a store that is open",
     "as_principal": "likewise",
     "cube": "enters the cube it returns",
     "cubes": "lists what was entered or granted",
     "group": "your own groups only",
     "groups": "those that you own or are in",
+    "compose": "enters each cube: in the table above",
     "lag": "counts for whoever runs the store; shows no content",
     "drain": "tells the index what is due",
     "reindex": "makes the index anew",
     "audit": "of cubes that you do not govern it gives hashes only",
     "verify_audit": "sound or not; shows no content",
+    "forget_cube": "enters the cube: in the table above",
+    "forget_principal": "in cubes that you govern, and what is your own: test_erasure.py",
+    "erasures": "your own receipts only",
+    "verify_erasure": "likewise; tells places, never words",
     "upkeep": "does what was promised when a memory was written",
     "segments": "enters each cube: in the table above",
     "evict": "likewise",
+    "load": "likewise",
     "pin": "likewise",
     "verify_segments": "likewise",
     "adapters": "likewise",
@@ -178,8 +237,20 @@ def verbs(kind):
 
 def test_no_verb_of_a_cube_is_left_out():
     of_records = {f"records.{verb}" for verb in verbs(Records)}
-    of_the_store = {"segments", "evict", "pin", "verify_segments"}
-    of_the_store |= {"adapters", "drop_adapters", "export_adapter"}
+    of_the_store = {
+        "adapters",
+        "drop_adapters",
+        "export_adapter",
+        "segments",
+        "evict",
+        "pin",
+        "verify_segments",
+        "compose",
+        "forget_cube",
+        "load",
+        "publish",
+    }
+    of_the_store |= {f"compose.{verb}" for verb in verbs(ComposedCubes)}
     of_runtimes = verbs(Runtime) - {"open", "close"}
     assert verbs(MemCube) | of_records | of_the_store | of_runtimes == set(NEEDS) == set(CALLS)
 
@@ -197,6 +268,9 @@ def shared(memos):
     ana.freeze(frozen.id)
     brief = Entry(key="k", data={}, texts=("words of a record",), ttl=timedelta(hours=1))
     ana.records.put([brief], visibility="shared")
+    ana.snapshot("then")
+    twig = ana.fork("twig")
+    twig.classify(twig.list()[0].id, visibility="public")
     return ana, first.id
 
 
@@ -242,7 +316,8 @@ def test_a_verb_lets_in_who_holds_its_right_and_nobody_else(memos, shared, catal
 
 
 @pytest.mark.parametrize(
-    "verb", ["revise", "copy", "forget", "classify", "archive", "freeze", "get", "history", "sources"]
+    "verb",
+    ["revise", "copy", "forget", "classify", "archive", "freeze", "get", "history", "sources", "lineage"],
 )
 def test_what_is_private_to_another_does_not_exist(memos, shared, verb):
     ana, _ = shared

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import time
 from functools import reduce
 from operator import add, itemgetter
 
@@ -73,6 +74,27 @@ def test_a_listener_that_walks_away_ends_the_answer(runtime, told):
     next(stream)
     stream.close()
     assert ChatMemOS(runtime=runtime, memos=told).invoke("Hello").text
+
+
+async def test_an_awaited_listener_that_is_cancelled_ends_the_answer():
+    class SlowEngine(ScriptedEngine):
+        def generate(self, *given, **named):
+            for token in super().generate(*given, **named):
+                time.sleep(0.02)
+                yield token
+
+    with Runtime(SlowEngine(lambda _: "word " * 20)) as slow:
+        model = ChatMemOS(runtime=slow)
+
+        async def listen():
+            return [chunk async for chunk in model.astream("Hello")]
+
+        listening = asyncio.ensure_future(listen())
+        await asyncio.sleep(0.1)
+        listening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await listening
+        assert (await model.ainvoke("Hello")).text.startswith("word")
 
 
 def test_stop_words_end_the_text_and_do_not_stand_in_it(seen, told):

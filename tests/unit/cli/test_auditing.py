@@ -34,3 +34,26 @@ def test_the_audit_is_exported_as_json_lines(run: Run, store: Path) -> None:
     ]  # fmt: skip
     others = run("audit", "export", "--as", "eve", "--store", store).out.splitlines()
     assert [sorted(json.loads(line)) for line in others] == [["hash", "seq"], ["hash", "seq"]]
+
+
+def test_an_export_is_verified_without_the_store(run: Run, store: Path, tmp_path: Path) -> None:
+    run("--purpose", "support", "remember", "Ines plays the cello.", "--store", store)
+    run("remember", "And the viola.", "--as", "eve", "--store", store)
+    head = run("audit", "verify", "--store", store, "--json").json["head"]
+    text = run("audit", "export", "--store", store).out
+    told = {}
+    for name, data in {
+        "whole": text,
+        "changed": text.replace("support", "billing"),
+        "cut": "\n".join(text.splitlines()[:-1]),
+        "moved": "\n".join(reversed(text.splitlines())),
+        "other": "{}",
+        "none": "[1]",
+    }.items():
+        (tmp_path / name).write_text(data, encoding="utf-8")
+        check = run("audit", "verify", "--file", tmp_path / name, "--head", head, "--json")
+        told[name] = (check.code, check.json.get("blank"))
+    assert told == {
+        "whole": (0, 2), "changed": (1, 2), "cut": (1, 1), "moved": (1, 0),
+        "other": (1, None), "none": (1, None),
+    }  # fmt: skip

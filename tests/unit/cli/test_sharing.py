@@ -46,5 +46,5 @@ def test_a_group_that_there_is_not_is_not_found(run: Run, store: Path, kept: str
 def test_a_full_cube_says_so(run: Run, store: Path, kept: str) -> None:
     set_to = run("limit", "--memories", "1", "--ttl", "30d", "--store", store, "--json").json
     refused = run("remember", "One more.", "--store", store, "--json")
-    assert set_to == {"ttl_seconds": 2592000.0, "memories": 1, "text_bytes": None}
+    assert set_to == {"ttl_seconds": 2592000.0, "memories": 1, "text_bytes": None, "purposes": None}
     assert (refused.code, refused.json["error"]) == (1, "QuotaExceeded")

@@ -167,10 +167,12 @@ class TestIngest:
     ) -> None:
         whole = MemCube.ingest
 
-        def second_time(self: MemCube, messages: object, *, session: str | None = None) -> object:
+        def second_time(
+            self: MemCube, messages: object, *, session: str | None = None, **given: str
+        ) -> object:
             if session == "b":
                 raise KeyboardInterrupt
-            return whole(self, messages, session=session)  # type: ignore[arg-type]
+            return whole(self, messages, session=session, **given)  # type: ignore[arg-type]
 
         monkeypatch.setattr(MemCube, "ingest", second_time)
         chat = jsonl(tmp_path, {"speaker": "Ada", "text": "One.", "session": "a"},
@@ -202,7 +204,7 @@ class TestReviseAndForget:
         assert spoken.code == 0
         assert keys[0] in spoken.out
         assert "versions 1" in spoken.out
-        assert set(document) == set(Erasure.__slots__)
+        assert set(document) == {*Erasure.__slots__, "memory_id", "cube"} - {"texts"}
         assert document["erased"]["memories"] == 1
         assert run("show", keys[0], "--store", store).code == 3
 
@@ -211,7 +213,7 @@ class TestReviseAndForget:
         self, run: Run, store: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, left: list[str]
     ) -> None:
         key = run("remember", "One.", "--store", store, "--json").json["id"]
-        monkeypatch.setattr("memos_core.cli.writing.on_terminal", lambda: True)
+        monkeypatch.setattr("memos_core.cli.erasing.on_terminal", lambda: True)
         done = run("forget", key, "--store", store, "--json", stdin=answer)
         assert done.code == code
         assert "Erase this" in done.err

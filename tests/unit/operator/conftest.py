@@ -9,11 +9,10 @@ import pytest
 
 from memos_core import CubeHeader, Memory, Principal
 from memos_core.operator.indexer import Indexer
-from memos_core.reader.drafts import statement_digest
 from memos_core.reader.keys import keys_of
 from memos_core.testing import HashEmbedder, InMemoryIndex
 from memos_core.vault.catalog import Catalog
-from memos_core.vault.draft import Draft
+from memos_core.vault.draft import Draft, statement_digest
 
 ANA = Principal("ana")
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_core import InvalidInput, Message
-from memos_core.reader.drafts import said, statement_digest
-from memos_core.vault.draft import Draft
+from memos_core.reader.drafts import said
+from memos_core.vault.draft import Draft, statement_digest
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 NOON_THERE = NOON.astimezone(timezone(timedelta(hours=9)))
@@ -20,8 +20,8 @@ def digest(message, session="s1"):
 def test_a_message_becomes_a_draft_verbatim():
     draft = said([Message("Ana", " Hi\n there ", at=NOON, role="user", id="m1")], session="s1")[0]
     assert draft == Draft(
-        text=" Hi\n there ", digest=draft.digest, kind="message", origin="said", turn=True, speaker="Ana",
-        role="user", session="s1", message_id="m1", event_at=NOON,
+        text=" Hi\n there ", digest=draft.digest, kind="message", origin="said", made_by="verbatim",
+        turn=True, speaker="Ana", role="user", session="s1", message_id="m1", event_at=NOON,
     )  # fmt: skip
 
 

@@ -1,11 +1,12 @@
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from memos_core import FormatError, MigrationNeeded
+from memos_core import FormatError, MigrationNeeded, Principal, Right, Where
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.engine import open_engine
 from memos_core.vault.migrate import HEAD, migrate, schema_revision
@@ -102,3 +103,73 @@ def test_a_migration_that_fails_leaves_no_table(path, monkeypatch):
         Catalog(path)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
+# --- what an older catalog knows of its past ------------------------------------------------------
+
+
+OLDER = [
+    "INSERT INTO cubes (id, owner, name, change, created_at) VALUES ('c', 'ana', 'notes', 5, 1)",
+    "INSERT INTO memories (seq, id, cube_id, version, text, digest, state, kind, tags, origin, created_at, "
+    "updated_at, owner, visibility, sensitivity, priority, hits, usefulness) VALUES "
+    "(1, 'm1', 'c', 2, 'two', 'd', 'archived', 'fact', '[]', 'stated', 1, 3, 'ana', 'private', 0, 0, 0, 0), "
+    "(2, 'm2', 'c', 1, 'other', 'e', 'generated', 'fact', '[]', 'stated', 2, 2, 'ana', 'private', "
+    "0, 0, 0, 0)",
+    "INSERT INTO versions (memory_seq, version, text, kind, tags, state, written_at, written_by) VALUES "
+    "(1, 1, 'one', 'fact', '[]', 'generated', 1, 'ana'), (1, 2, 'two', 'fact', '[]', 'generated', 3, 'ana'), "
+    "(2, 1, 'other', 'fact', '[]', 'generated', 2, 'ana')",
+    "INSERT INTO edges (source, relation, target, created_at) VALUES ('m1', 'supports', 'm2', 40)",
+    *(
+        "INSERT INTO audit (seq, at, principal, cube_id, change, verb, memory_seq, version, detail) VALUES "
+        f"({seq}, {10 * change}, 'ana', 'c', {change}, '{verb}', {memory}, {version}, {detail})"
+        for seq, change, verb, memory, version, detail in [
+            (1, 1, "remember", 1, 1, "NULL"),
+            (2, 2, "remember", 2, 1, "NULL"),
+            (3, 3, "revise", 1, 2, "NULL"),
+            (4, 4, "link", 1, 2, "NULL"),
+            (5, 5, "archive", 1, 2, "'generated>archived'"),
+        ]
+    ),
+]
+
+
+@pytest.fixture
+def older(path, monkeypatch):
+    """A catalog as the release before wrote it: two memories, a revision, a link, a step."""
+    with monkeypatch.context() as patch:
+        patch.setattr("memos_core.vault.migrate.HEAD", "0004")
+        engine = open_engine(path)
+        migrate(engine)
+        engine.dispose()
+    execute(path, *OLDER)
+    return path
+
+
+def test_the_audit_tells_which_change_wrote_moved_and_linked_what(older):
+    Catalog(older).close()
+    with closing(sqlite3.connect(older)) as connection:
+        told = [
+            connection.execute(query).fetchall()
+            for query in (
+                "SELECT memory_seq, version, change, keyed FROM versions ORDER BY memory_seq, version",
+                "SELECT memory_seq, until, state FROM standings",
+                "SELECT source, target, change, cube_id, created_at, ended FROM edges",
+            )
+        ]
+    assert told == [
+        [(1, 1, 1, 1), (1, 2, 3, 2), (2, 1, 2, 1)],
+        [(1, 5, "generated")],
+        [("m1", "m2", 4, "c", 40, None)],
+    ]
+
+
+def test_the_past_of_an_older_catalog_can_be_looked_at(older):
+    catalog = Catalog(older)
+    with catalog.read() as view:
+        cube = view.enter("c", Principal("ana"), Right.READ)
+        texts = [
+            [memory.text for memory in view.listed(replace(cube, at=at), Where(), limit=None, offset=0)]
+            for at in range(6)
+        ]
+    catalog.close()
+    assert texts == [[], ["one"], ["one", "other"], ["two", "other"], ["two", "other"], ["other"]]

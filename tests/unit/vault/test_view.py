@@ -164,7 +164,7 @@ def test_links_are_those_that_start_here(catalog, header, add, clock):
         tx.link(tx.open(header.id), two.id, Relation.RELATED, one.id)
     with catalog.read() as view:
         lineage = set(view.memory(header, one.id).header.behaviour.lineage)
-        pairs = set(view.successors([one.id, two.id, three.id]))
+        pairs = set(view.successors(header, [one.id, two.id, three.id]))
     made = {"source": one.id, "relation": Relation.SUPERSEDES, "created_at": clock.now}
     assert lineage == {Link(target=two.id, **made), Link(target=three.id, **made)}
     assert pairs == {(one.id, two.id), (one.id, three.id)}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from memos_core.adapter import Evaluation as Evaluation
     from memos_core.adapter import Recipe as Recipe
     from memos_core.adapter import Thresholds as Thresholds
+    from memos_core.aio import AsyncComposedCubes as AsyncComposedCubes
     from memos_core.aio import AsyncMemCube as AsyncMemCube
     from memos_core.aio import AsyncMemOS as AsyncMemOS
     from memos_core.aio import AsyncRecords as AsyncRecords
@@ -28,12 +29,17 @@ if TYPE_CHECKING:
     from memos_core.care import Reindexed as Reindexed
     from memos_core.care import Stats as Stats
     from memos_core.care import Upkeep as Upkeep
+    from memos_core.composition import ComposedCubes as ComposedCubes
     from memos_core.cube import CubeHeader as CubeHeader
     from memos_core.cube import Grant as Grant
     from memos_core.cube import Group as Group
     from memos_core.cube import Limits as Limits
     from memos_core.cube import Principal as Principal
     from memos_core.cube import Right as Right
+    from memos_core.erasure import Erasure as Erasure
+    from memos_core.erasure import ErasureCheck as ErasureCheck
+    from memos_core.erasure import Residue as Residue
+    from memos_core.errors import AlreadyThere as AlreadyThere
     from memos_core.errors import BackendError as BackendError
     from memos_core.errors import BackendUnavailable as BackendUnavailable
     from memos_core.errors import Closed as Closed
@@ -49,13 +55,25 @@ if TYPE_CHECKING:
     from memos_core.errors import QuotaExceeded as QuotaExceeded
     from memos_core.errors import SecretFound as SecretFound
     from memos_core.errors import UnderWay as UnderWay
+    from memos_core.errors import WrongPurpose as WrongPurpose
+    from memos_core.interchange.fates import OnConflict as OnConflict
+    from memos_core.interchange.load import inspected as inspected
+    from memos_core.interchange.manifest import Bounds as Bounds
+    from memos_core.interchange.manifest import Dump as Dump
+    from memos_core.interchange.manifest import Load as Load
+    from memos_core.interchange.manifest import Manifest as Manifest
+    from memos_core.interchange.manifest import Part as Part
+    from memos_core.interchange.manifest import Terms as Terms
+    from memos_core.interchange.signing import SigningKey as SigningKey
     from memos_core.kv import Segment as Segment
     from memos_core.kv import Verified as Verified
+    from memos_core.lineage import Kin as Kin
+    from memos_core.lineage import Lineage as Lineage
+    from memos_core.lineage import Product as Product
     from memos_core.lora import Adapter as Adapter
     from memos_core.memcube import MemCube as MemCube
     from memos_core.memory import Behaviour as Behaviour
     from memos_core.memory import Descriptive as Descriptive
-    from memos_core.memory import Erasure as Erasure
     from memos_core.memory import Governance as Governance
     from memos_core.memory import Header as Header
     from memos_core.memory import Link as Link
@@ -65,16 +83,24 @@ if TYPE_CHECKING:
     from memos_core.memory import Revision as Revision
     from memos_core.memory import Source as Source
     from memos_core.memory import State as State
+    from memos_core.memory import Trust as Trust
     from memos_core.memory import Visibility as Visibility
     from memos_core.memos import MemOS as MemOS
     from memos_core.opened import Settings as Settings
+    from memos_core.query import Change as Change
+    from memos_core.query import Changes as Changes
     from memos_core.query import Hit as Hit
     from memos_core.query import Recall as Recall
     from memos_core.query import Where as Where
     from memos_core.query import Why as Why
+    from memos_core.reader.exports import Export as Export
+    from memos_core.reader.exports import Items as Items
+    from memos_core.reader.exports import read_export as read_export
+    from memos_core.reader.formats import Conversation as Conversation
     from memos_core.record import Entry as Entry
     from memos_core.record import Match as Match
     from memos_core.record import Record as Record
+    from memos_core.record import in_words as in_words
     from memos_core.records import Records as Records
     from memos_core.redaction import Redaction as Redaction
     from memos_core.remote_runtime import RemoteRuntime as RemoteRuntime
@@ -85,8 +111,21 @@ if TYPE_CHECKING:
     from memos_core.runtime import Runtime as Runtime
     from memos_core.segment import EngineIdentity as EngineIdentity
     from memos_core.segment import Origin as Origin
+    from memos_core.store import Published as Published
+    from memos_core.store import Store as Store
     from memos_core.tiers.lora.curriculum import Syllabus as Syllabus
+    from memos_core.timeline import At as At
+    from memos_core.timeline import Diff as Diff
+    from memos_core.timeline import Gone as Gone
+    from memos_core.timeline import Merge as Merge
+    from memos_core.timeline import MergeConflict as MergeConflict
+    from memos_core.timeline import Moved as Moved
+    from memos_core.timeline import Resolution as Resolution
+    from memos_core.timeline import Revised as Revised
+    from memos_core.timeline import Rollback as Rollback
+    from memos_core.timeline import Snapshot as Snapshot
     from memos_core.training import Progress as Progress
+    from memos_core.vault.tx_load import Import as Import
 
 __version__ = "0.1.0"
 
@@ -135,10 +174,16 @@ _HOME = {
     "Verified": "kv",
     "QuotaExceeded": "errors",
     "SecretFound": "errors",
+    "WrongPurpose": "errors",
+    "Kin": "lineage",
+    "Lineage": "lineage",
+    "Product": "lineage",
     "MemCube": "memcube",
     "Behaviour": "memory",
     "Descriptive": "memory",
-    "Erasure": "memory",
+    "Erasure": "erasure",
+    "ErasureCheck": "erasure",
+    "Residue": "erasure",
     "Governance": "memory",
     "Header": "memory",
     "Link": "memory",
@@ -148,8 +193,11 @@ _HOME = {
     "Revision": "memory",
     "Source": "memory",
     "State": "memory",
+    "Trust": "memory",
     "Visibility": "memory",
     "MemOS": "memos",
+    "Change": "query",
+    "Changes": "query",
     "Hit": "query",
     "Settings": "opened",
     "Recall": "query",
@@ -165,9 +213,39 @@ _HOME = {
     "Origin": "segment",
     "Entry": "record",
     "Match": "record",
+    "Published": "store",
+    "Store": "store",
     "Record": "record",
+    "in_words": "record",
+    "Export": "reader.exports",
+    "Items": "reader.exports",
+    "read_export": "reader.exports",
+    "Conversation": "reader.formats",
     "Records": "records",
+    "AlreadyThere": "errors",
+    "OnConflict": "interchange.fates",
+    "inspected": "interchange.load",
+    "Bounds": "interchange.manifest",
+    "Dump": "interchange.manifest",
+    "Load": "interchange.manifest",
+    "Manifest": "interchange.manifest",
+    "Part": "interchange.manifest",
+    "Terms": "interchange.manifest",
+    "SigningKey": "interchange.signing",
+    "Import": "vault.tx_load",
     "Redaction": "redaction",
+    "At": "timeline",
+    "Diff": "timeline",
+    "Gone": "timeline",
+    "Merge": "timeline",
+    "MergeConflict": "timeline",
+    "Moved": "timeline",
+    "Resolution": "timeline",
+    "Revised": "timeline",
+    "Rollback": "timeline",
+    "Snapshot": "timeline",
+    "ComposedCubes": "composition",
+    "AsyncComposedCubes": "aio",
 }
 
 __all__ = [*sorted(_HOME)]  # noqa: PLE0604 - names by construction

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
+from memos_core.composition import ComposedCubes
 from memos_core.cube import Principal
 from memos_core.embed import EmbedderSpec
 from memos_core.kv import Segment
@@ -25,6 +26,7 @@ from memos_core.opened import RESIDENT_BYTES, Settings
 from memos_core.protocols import TextIndex
 from memos_core.records import Records
 from memos_core.redaction import Redaction
+from memos_core.timeline import Merge, MergeConflict, Resolution
 from memos_core.vault.catalog import utc_now
 
 P = ParamSpec("P")
@@ -46,6 +48,16 @@ def _awaited_record(
 ) -> Callable[Concatenate[AsyncRecords, P], Awaitable[R]]:
     @functools.wraps(verb)
     async def run(self: AsyncRecords, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
+
+    return run
+
+
+def _awaited_view(
+    verb: Callable[Concatenate[ComposedCubes, P], R],
+) -> Callable[Concatenate[AsyncComposedCubes, P], Awaitable[R]]:
+    @functools.wraps(verb)
+    async def run(self: AsyncComposedCubes, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
 
     return run
@@ -76,6 +88,18 @@ class AsyncRecords:
     count = _awaited_record(Records.count)
 
 
+class AsyncComposedCubes:
+    """Several cubes read as one, awaited. `blocking` is the view itself."""
+
+    def __init__(self, blocking: ComposedCubes) -> None:
+        self.blocking = blocking
+
+    recall = _awaited_view(ComposedCubes.recall)
+    get = _awaited_view(ComposedCubes.get)
+    list = _awaited_view(ComposedCubes.list)
+    count = _awaited_view(ComposedCubes.count)
+
+
 class AsyncMemCube:
     """A cube whose verbs are awaited. `blocking` is the cube itself."""
 
@@ -96,6 +120,10 @@ class AsyncMemCube:
     @property
     def owner(self) -> str:
         return self.blocking.owner
+
+    @property
+    def stamp(self) -> str:
+        return self.blocking.stamp
 
     @property
     def records(self) -> AsyncRecords:
@@ -119,14 +147,38 @@ class AsyncMemCube:
     grants = _awaited_verb(MemCube.grants)
     limit = _awaited_verb(MemCube.limit)
     limits = _awaited_verb(MemCube.limits)
+    snapshot = _awaited_verb(MemCube.snapshot)
+    snapshots = _awaited_verb(MemCube.snapshots)
+    drop_snapshot = _awaited_verb(MemCube.drop_snapshot)
+    diff = _awaited_verb(MemCube.diff)
+    revert = _awaited_verb(MemCube.revert)
+    rollback = _awaited_verb(MemCube.rollback)
+
+    async def fork(self, name: str) -> AsyncMemCube:
+        """Return a new cube of yours that begins as this one is now; see `MemCube.fork`."""
+        return AsyncMemCube(await asyncio.to_thread(self.blocking.fork, name))
+
+    async def merge(
+        self,
+        other: AsyncMemCube,
+        *,
+        on_conflict: Resolution | str | Callable[[MergeConflict], Resolution | str],
+    ) -> Merge:
+        """Take over what a fork of this cube changed, or what it is a fork of; see `MemCube.merge`."""
+        return await asyncio.to_thread(self.blocking.merge, other.blocking, on_conflict=on_conflict)
+
     recall = _awaited_verb(MemCube.recall)
     get = _awaited_verb(MemCube.get)
     list = _awaited_verb(MemCube.list)
+    changes = _awaited_verb(MemCube.changes)
     history = _awaited_verb(MemCube.history)
     sources = _awaited_verb(MemCube.sources)
+    lineage = _awaited_verb(MemCube.lineage)
     find = _awaited_verb(MemCube.find)
     count = _awaited_verb(MemCube.count)
     lag = _awaited_verb(MemCube.lag)
+    dump = _awaited_verb(MemCube.dump)
+    imports = _awaited_verb(MemCube.imports)
 
 
 class AsyncMemOS:
@@ -175,9 +227,18 @@ class AsyncMemOS:
         """How the store was opened; see `MemOS.settings`."""
         return self.blocking.settings
 
-    def as_principal(self, principal: Principal | str) -> AsyncMemOS:
-        """Return the same open store as somebody else sees it."""
-        return AsyncMemOS(self.blocking.as_principal(principal))
+    @classmethod
+    def opened(cls, folder: str | Path, *, principal: Principal | str = LOCAL) -> AsyncMemOS:
+        """Return the store that this process has open in `folder`; see `MemOS.opened`."""
+        return cls(MemOS.opened(folder, principal=principal))
+
+    @property
+    def folder(self) -> Path:
+        return self.blocking.folder
+
+    def as_principal(self, principal: Principal | str, *, purpose: str | None = None) -> AsyncMemOS:
+        """Return the same open store as somebody else sees it; see `MemOS.as_principal`."""
+        return AsyncMemOS(self.blocking.as_principal(principal, purpose=purpose))
 
     async def cube(
         self, name: str, *, owner: Principal | str | None = None, create: bool = True
@@ -190,6 +251,11 @@ class AsyncMemOS:
         """Return the cubes that you may read, oldest first; see `MemOS.cubes`."""
         found = await asyncio.to_thread(self.blocking.cubes, prefix=prefix, with_records=with_records)
         return [AsyncMemCube(cube) for cube in found]
+
+    async def compose(self, *cubes: AsyncMemCube) -> AsyncComposedCubes:
+        """Return a view over several cubes that is read as one; see `MemOS.compose`."""
+        found = await asyncio.to_thread(self.blocking.compose, *(cube.blocking for cube in cubes))
+        return AsyncComposedCubes(found)
 
     async def segments(self, cube: AsyncMemCube | None = None) -> Sequence[Segment]:
         """Return the stored KV segments of a cube, or of all; see `MemOS.segments`."""
@@ -204,6 +270,7 @@ class AsyncMemOS:
     evict = _awaited_care(MemOS.evict)
     pin = _awaited_care(MemOS.pin)
     verify_segments = _awaited_care(MemOS.verify_segments)
+    load = _awaited_care(MemOS.load)
     group = _awaited_care(MemOS.group)
     groups = _awaited_care(MemOS.groups)
     lag = _awaited_care(MemOS.lag)
@@ -211,6 +278,10 @@ class AsyncMemOS:
     reindex = _awaited_care(MemOS.reindex)
     audit = _awaited_care(MemOS.audit)
     verify_audit = _awaited_care(MemOS.verify_audit)
+    forget_cube = _awaited_care(MemOS.forget_cube)
+    forget_principal = _awaited_care(MemOS.forget_principal)
+    erasures = _awaited_care(MemOS.erasures)
+    verify_erasure = _awaited_care(MemOS.verify_erasure)
     upkeep = _awaited_care(MemOS.upkeep)
     stats = _awaited_care(MemOS.stats)
     doctor = _awaited_care(MemOS.doctor)

@@ -179,6 +179,7 @@ def reindexed(core: Core, *, embedder: EmbedderSpec, progress: Callable[[int, in
     embedded = 0
     while True:
         embedded += _embed_lacking(core, chosen, progress)
+        core.rewinder.embed_former(chosen)
         if core.changed_over(chosen, embedder):
             break  # nothing was written between the last batch and the change
     indexed = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,13 +19,14 @@ from memos_core.operator.residents import Residents
 from memos_core.protocols import Embedder, TextIndex
 from memos_core.reader.intake import Intake
 from memos_core.reader.recording import Recorder
+from memos_core.reader.rewinding import Rewinder
 from memos_core.redaction import Redaction
 from memos_core.vault import keyring, outbox
 from memos_core.vault.blobs import Blobs
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.derived import Derived
 from memos_core.vault.lock import FolderLock
-from memos_core.vault.settings import EmbedderRecord
+from memos_core.vault.settings import ERASED_BYTES, EmbedderRecord
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
 
@@ -80,12 +81,14 @@ class Core:
         self.indexer = Indexer(self.catalog, index=self.index, model=lambda: self.embedder().identity)
         self.intake = Intake(self.catalog, embedder=self.embedder)
         self.recorder = Recorder(self.catalog, embedder=self.embedder)
+        self.rewinder = Rewinder(self.catalog, embedder=self.embedder)
         self.recaller = Recaller(
             self.catalog,
             embedder=self.embedder,
             residents=self.residents,
             index=self.index,
             indexer=self.indexer,
+            ready=self.rewinder.ready,
         )
 
     @property
@@ -132,11 +135,42 @@ class Core:
     @contextmanager
     def erasing(self, principal: Principal) -> Generator[Tx]:
         """Open a transaction that may make artifacts stale; after it, their files and copies go as well."""
+        with self.erasing_after(), self.catalog.write(principal) as tx:
+            yield tx
+
+    @contextmanager
+    def erasing_after(self) -> Generator[None]:
+        """Do something that may make artifacts stale; after it, their files and copies go as well."""
         self.check_open()
         with self.indexer.writing():
-            with self.catalog.write(principal) as tx:
-                yield tx
+            yield
             self.derived.discard()
+
+    def forget_in_memory(self, cube_ids: Collection[str]) -> None:
+        """Let go of what RAM holds of words that were erased: keys of these cubes, vectors of queries."""
+        self.residents.drop(cube_ids)
+        with self._opening:
+            if self._embedder is not None:
+                self._embedder.forget()
+
+    def settle(self) -> int:
+        """Tell the index, delete stale files, overwrite erased bytes; return how many changes were told.
+
+        Raises BackendUnavailable where the index does not answer; what is owed stays owed.
+        """
+        self.recaller.write_uses()
+        self.catalog.scrub()
+        self.derived.discard()
+        with self.catalog.read() as view:
+            bytes_owed = view.setting(ERASED_BYTES)
+        told = self.indexer.drain()
+        if bytes_owed is not None:
+            record = self.recorded_embedder()
+            if record is not None:
+                with self.indexer.paused():
+                    self.slot.scrub(record.identity, record.dimensions)
+            self.catalog.settle(ERASED_BYTES, bytes_owed)
+        return told
 
     # --- what is opened when it is needed ----------------------------------------------------
 

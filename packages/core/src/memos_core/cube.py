@@ -12,12 +12,18 @@ from memos_core.memory import checked_name
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who acts: a user, an agent, a service. Equal names are the same principal."""
+    """Somebody who acts: a user, an agent, a service. Equal names are the same principal.
+
+    `purpose` is what for: a cube may be limited to some purposes, and the audit notes it.
+    """
 
     name: str
+    purpose: str = field(default="", kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         checked_name(self.name, what="principal")
+        if self.purpose != "":
+            checked_name(self.purpose, what="purpose")
 
     def __str__(self) -> str:
         return self.name
@@ -61,11 +67,15 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a cube may hold: each memory for so long, so many, so many bytes of text; None is no limit."""
+    """What a cube may hold: each memory for so long, so many, so many bytes of text; None is no limit.
+
+    `purposes` are what it may be used for; () is anything.
+    """
 
     ttl: timedelta | None = None
     memories: int | None = None
     text_bytes: int | None = None
+    purposes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +113,9 @@ class CubeHeader:
     """A cube's identity. Names are unique per owner; `id` is unique in the store.
 
     `change` counts every committed change inside the cube, so equal numbers mean equal contents.
-    `access` is that of who entered it; a header that nobody entered shows nothing.
+    `access` is that of who entered it; a header that nobody entered shows nothing. `base` is what a
+    fork shares. `at` is the change number at which the cube is looked at, None for now; `beside` are
+    cubes that are read with it, as one.
     """
 
     id: str
@@ -113,3 +125,32 @@ class CubeHeader:
     change: int
     limits: Limits = Limits()
     access: Access = field(default=Access(), compare=False, repr=False)
+    base: Base | None = field(default=None, compare=False, repr=False)
+    at: int | None = field(default=None, compare=False, repr=False)
+    beside: tuple[CubeHeader, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its memories are the rows that carry its id, as they are now."""
+        return self.base is None and self.at is None and not self.beside
+
+    @property
+    def members(self) -> tuple[CubeHeader, ...]:
+        """The cubes that are read as one: mostly itself alone."""
+        return self.beside or (self,)
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """The ids of the cubes whose rows it may show: its own, and those that its members are forks of."""
+        ids = [] if self.beside else [self.id]
+        for each in self.beside or ((self.base.cube,) if self.base else ()):
+            ids += each.holders
+        return tuple(dict.fromkeys(ids))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What a fork shares: of `cube`, as whoever forked saw it, the memories up to sequence number `upto`."""
+
+    cube: CubeHeader
+    upto: int

@@ -5,8 +5,10 @@
     MemOSError
     ├── NotFound              no such memory or cube, or not for you: the two look alike on purpose
     ├── Conflict              somebody else revised it first (`expected`, `found`)
+    ├── AlreadyThere          the cube has some of what a file would bring (`ids`)
     ├── IllegalTransition     the life cycle has no such step
     ├── Forbidden             you may see it, you may not do this to it
+    │   └── WrongPurpose          ... for this purpose (`purpose`, `purposes`)
     ├── QuotaExceeded         the cube is full (`what`, `limit`, `wanted`)
     ├── InvalidInput          the argument cannot be accepted as it is (also a ValueError)
     │   └── SecretFound           it holds what this store may not write (`kinds`)
@@ -21,7 +23,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -58,6 +60,18 @@ class Conflict(MemOSError):
         self.memory_id, self.expected, self.found = memory_id, expected, found
 
 
+class AlreadyThere(MemOSError):
+    """A cube has memories, or records, that a file brings in other words; nothing was loaded."""
+
+    def __init__(self, cube: str, ids: Sequence[str]) -> None:
+        some = ", ".join(repr(each) for each in ids[:3])
+        super().__init__(
+            f"cube {cube!r} has {len(ids)} of these already in other words ({some}): load with "
+            f"on_conflict='skip', 'replace' or 'keep_both', or into a new cube with name=..."
+        )
+        self.cube, self.ids = cube, tuple(ids)
+
+
 class IllegalTransition(MemOSError):
     """The life cycle has no step from this state by this verb."""
 
@@ -73,6 +87,19 @@ class Forbidden(MemOSError):
     def __init__(self, principal: str, *, verb: str, what: str) -> None:
         super().__init__(f"{principal!r} may not {verb} {what}")
         self.principal, self.verb, self.what = principal, verb, what
+
+
+class WrongPurpose(Forbidden):
+    """The cube may be used for some purposes only, and the call was made for none of them."""
+
+    def __init__(self, principal: str, *, cube: str, purpose: str, purposes: tuple[str, ...]) -> None:
+        super().__init__(principal, verb="use", what=f"cube {cube!r}")
+        asked = repr(purpose) if purpose else "no purpose"
+        self.args = (
+            f"cube {cube!r} is for {', '.join(purposes)}, not for {asked}: say what it is for with "
+            f"as_principal({principal!r}, purpose=...)",
+        )
+        self.purpose, self.purposes = purpose, purposes
 
 
 class QuotaExceeded(MemOSError):

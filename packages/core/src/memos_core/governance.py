@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from memos_core.cube import CubeHeader, Principal, Right
-from memos_core.errors import Forbidden, InvalidInput, NotFound
+from memos_core.errors import Forbidden, InvalidInput, NotFound, WrongPurpose
 
 _IMPLIED: Final = {
     Right.READ: frozenset({Right.READ}),
@@ -21,17 +21,26 @@ _IMPLIED: Final = {
 NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
     {
         **dict.fromkeys(("recall", "get", "list", "history", "sources", "find", "count"), Right.READ),
-        **dict.fromkeys(("lag", "limits"), Right.READ),
+        **dict.fromkeys(("lag", "limits", "lineage", "changes"), Right.READ),
         **dict.fromkeys(("remember", "ingest", "revise", "copy", "forget", "link", "classify"), Right.WRITE),
         **dict.fromkeys(("activate", "archive", "restore"), Right.WRITE),
         **dict.fromkeys(("grant", "revoke", "grants"), Right.SHARE),
-        **dict.fromkeys(("freeze", "unfreeze", "limit"), Right.ADMIN),
+        **dict.fromkeys(("freeze", "unfreeze", "limit", "forget_cube"), Right.ADMIN),
+        **dict.fromkeys(("snapshots", "diff", "fork"), Right.READ),
+        **dict.fromkeys(("snapshot", "drop_snapshot", "revert", "merge"), Right.WRITE),
+        **dict.fromkeys(("rollback",), Right.ADMIN),
+        **dict.fromkeys(
+            ("compose", "compose.recall", "compose.get", "compose.list", "compose.count"), Right.READ
+        ),
         **dict.fromkeys(("records.get", "records.list", "records.recall", "records.count"), Right.READ),
         **dict.fromkeys(("records.put", "records.renew", "records.sweep"), Right.WRITE),
         **dict.fromkeys(("chat", "stream", "build", "segments", "verify_segments"), Right.READ),
         **dict.fromkeys(("evict", "pin"), Right.WRITE),
         **dict.fromkeys(("adapters", "export_adapter"), Right.READ),
         **dict.fromkeys(("train", "drop_adapters"), Right.WRITE),
+        **dict.fromkeys(("dump", "imports"), Right.READ),  # a file holds nothing that could not be read
+        **dict.fromkeys(("load",), Right.WRITE),
+        **dict.fromkeys(("publish",), Right.SHARE),
     }
 )
 """What each verb of a cube needs, or one that works on a cube. A verb that is not here fails the test
@@ -55,14 +64,34 @@ def check(
 ) -> frozenset[Right]:
     """Return what the principal holds; raise NotFound if it may see nothing, Forbidden if it may not do this.
 
-    `shows_something` tells that the cube has memories which everybody may read.
+    `shows_something` tells that the cube has memories which everybody may read. A cube that names
+    purposes is used for none but these, by whomever: WrongPurpose, for who may know of the cube.
     """
     held = rights(principal, cube, granted)
-    if not held and not shows_something:
+    if not held and (not shows_something or not serves(cube, principal)):
         raise NotFound("cube", cube.id)
+    if (limiting := refusing(cube, principal)) is not None:
+        raise WrongPurpose(
+            principal.name, cube=cube.name, purpose=principal.purpose, purposes=limiting.limits.purposes
+        )
     if right not in held and not (right is Right.READ and shows_something):
         raise Forbidden(principal.name, verb=right, what=f"cube {cube.name!r}")
     return held
+
+
+def serves(cube: CubeHeader, principal: Principal) -> bool:
+    """Return whether the cube may be used for what the principal acts for.
+
+    A fork shares what was given for a purpose: it serves none that the cube it was made from does not.
+    """
+    return refusing(cube, principal) is None
+
+
+def refusing(cube: CubeHeader, principal: Principal) -> CubeHeader | None:
+    """Return which cube does not serve what the principal acts for: this one, or one that it is a fork of."""
+    if cube.limits.purposes and principal.purpose not in cube.limits.purposes:
+        return cube
+    return None if cube.base is None else refusing(cube.base.cube, principal)
 
 
 def check_grant(cube: CubeHeader, right: Right, *, to: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,15 @@ from memos_core.protocols import TextIndex
 
 if TYPE_CHECKING:
     from memos_core.tiers.text.milvus import MilvusIndex
+
+
+def strings_in(path: Path) -> Iterator[str]:
+    """Yield the strings of a file of Milvus Lite's, whose bytes are compressed; of another file nothing."""
+    if path.suffix not in (".parquet", ".arrow"):
+        return
+    from memos_core.tiers.text._milvus_lite import strings_in as read  # noqa: PLC0415 - pyarrow, 0.3 s
+
+    yield from read(path)
 
 
 class IndexSlot:
@@ -49,6 +59,13 @@ class IndexSlot:
             self._release()
             if self._given is None:
                 shutil.rmtree(self._folder, ignore_errors=True)
+
+    def scrub(self, identity: str, dimensions: int) -> None:
+        """Take what the index deleted out of its files; one that was handed over sees to its own."""
+        if not self.exists or (self._given is not None and not isinstance(self._given, str)):
+            return
+        with self._opening:
+            self._milvus(identity, dimensions).scrub()
 
     def close(self) -> None:
         """Release the index, if it was opened."""

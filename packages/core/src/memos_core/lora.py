@@ -58,9 +58,11 @@ class Active:
     why_not: str = ""
 
 
-def listed(core: Core, principal: Principal, cubes: Sequence[str]) -> list[Adapter]:
-    """Return the adapters of these cubes (ids) made from nothing that is hidden, oldest first."""
+def listed(core: Core, principal: Principal, cubes: Sequence[str] | None) -> list[Adapter]:
+    """Return the adapters made from nothing hidden of these cubes (ids), or of all in sight, oldest first."""
     with core.catalog.read() as view:
+        if cubes is None:
+            cubes = [cube.id for cube in view.cubes_of(principal, prefix="")]
         entered = [view.enter(cube, principal, NEEDS["adapters"]) for cube in cubes]
         found = [
             adapter_of(each, cube)

@@ -6,11 +6,17 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from memos_core import erasing
+from memos_core.erasure import Erasure
 from memos_core.errors import InvalidInput
+from memos_core.governance import NEEDS
+from memos_core.lineage import Lineage
+from memos_core.memcube_files import Files
 from memos_core.memcube_life import LifeCycle
 from memos_core.memcube_sharing import Sharing
+from memos_core.memcube_time import TimeMachine
 from memos_core.memory import (
-    Erasure,
+    STATEMENT,
     Link,
     Memory,
     Message,
@@ -18,9 +24,11 @@ from memos_core.memory import (
     Revision,
     Source,
     State,
+    Trust,
     Visibility,
     checked_choice,
     checked_id,
+    checked_maker,
     checked_name,
     checked_tags,
     checked_text,
@@ -29,14 +37,23 @@ from memos_core.memory import (
     checked_within,
 )
 from memos_core.operator.recall import Ask
-from memos_core.query import Recall, Where, checked_budget, checked_k, checked_query, checked_where
-from memos_core.reader.drafts import said, statement_digest
+from memos_core.query import (
+    Changes,
+    Recall,
+    Where,
+    checked_budget,
+    checked_k,
+    checked_query,
+    checked_where,
+)
+from memos_core.reader.drafts import said
 from memos_core.records import Records
-from memos_core.vault import outbox
-from memos_core.vault.draft import Draft
+from memos_core.timeline import At, checked_at
+from memos_core.vault import news, outbox, pasts, tracing, tx_erase
+from memos_core.vault.draft import Draft, statement_digest
 
 
-class MemCube(LifeCycle, Sharing):
+class MemCube(LifeCycle, Sharing, TimeMachine, Files):
     """A named container of memories, as one principal sees it. Made by `MemOS.cube`.
 
     Every verb is one transaction and safe to call from any thread. A memory or a cube that the
@@ -61,12 +78,17 @@ class MemCube(LifeCycle, Sharing):
         visibility: Visibility | str = Visibility.PRIVATE,
         sensitivity: int = 0,
         priority: int = 0,
+        trust: Trust | str = Trust.TRUSTED,
+        made_by: str | None = None,
+        derived_from: Iterable[str] = (),
     ) -> Memory:
         """Keep a statement; return the memory.
 
         A statement that the cube has already (equal text, kind and `at`) is not kept twice: it gets
         one more source, and the tags it lacked. `at` is when it happened; `ttl` is how long it may
-        be known; `sensitivity` is 0 to 9, `priority` -9 to 9.
+        be known; `sensitivity` is 0 to 9, `priority` -9 to 9. `made_by` names the extractor or the
+        model, where one found the words; `derived_from` are the ids of what it was found in. `trust`
+        "untrusted" marks what comes from a page, a tool, a stranger; what is derived from it is too.
         """
         self._core.check_open()
         ttl = checked_ttl(ttl)
@@ -78,14 +100,18 @@ class MemCube(LifeCycle, Sharing):
             digest=statement_digest(text, kind=kind, at=at),
             kind=kind,
             tags=checked_tags(map(clean, checked_tags(tags))),
+            origin="stated" if made_by is None else "extracted",
+            made_by=STATEMENT if made_by is None else checked_maker(made_by),
             event_at=at,
             expires_at=self._core.catalog.clock() + ttl if ttl else None,
             visibility=checked_choice(Visibility, visibility, what="visibility"),
             sensitivity=checked_within(sensitivity, 0, 9, what="sensitivity"),
             priority=checked_within(priority, -9, 9, what="priority"),
+            trust=checked_choice(Trust, trust, what="trust"),
         )
+        found_in = checked_tags(derived_from, what="memory id")
         with self._core.indexer.writing():
-            return self._core.intake.state(self._principal, self._id, draft)
+            return self._core.intake.state(self._principal, self._id, draft, derived_from=found_in)
 
     def ingest(
         self,
@@ -93,15 +119,20 @@ class MemCube(LifeCycle, Sharing):
         *,
         session: str | None = None,
         visibility: Visibility | str = Visibility.PRIVATE,
+        trust: Trust | str = Trust.TRUSTED,
     ) -> Sequence[Memory]:
         """Keep messages verbatim, in one transaction; return one memory a message, in order.
 
         A message sent again (equal id; or equal speaker, text and time, in the same session) is the
-        same memory. One whose text changed under the same id becomes the next version.
+        same memory. One whose text changed under the same id becomes the next version. What is told
+        as "untrusted" stays so, however often it is told.
         """
         self._core.check_open()
         level = checked_choice(Visibility, visibility, what="visibility")
-        drafts = said(messages, session=session, visibility=level, redaction=self._core.redaction)
+        whence = checked_choice(Trust, trust, what="trust")
+        drafts = said(
+            messages, session=session, visibility=level, trust=whence, redaction=self._core.redaction
+        )
         if not drafts:
             return []
         with self._core.indexer.writing():
@@ -116,11 +147,13 @@ class MemCube(LifeCycle, Sharing):
         kind: str | None = None,
         tags: Iterable[str] | None = None,
         at: datetime | None = None,
+        trust: Trust | str = Trust.TRUSTED,
     ) -> Memory:
         """Write the next version of a memory; return it. Earlier versions stay in its history.
 
         `expected` is the version that you read: if somebody was faster, Conflict tells both.
-        `kind`, `tags` and `at` are kept unless given.
+        `kind`, `tags` and `at` are kept unless given. "untrusted" words make the memory so, with all
+        that is derived from it; trusted ones leave an untrusted memory as it is.
         """
         self._core.check_open()
         if expected is not None:
@@ -134,19 +167,40 @@ class MemCube(LifeCycle, Sharing):
         if at is not None:
             changes["event_at"] = checked_time(at, what="at")
         memory_id, text = checked_id(memory_id), clean(checked_text(text))
+        whence = checked_choice(Trust, trust, what="trust")
         with self._core.indexer.writing():
             return self._core.intake.revise(
-                self._principal, self._id, memory_id, text=text, expected=expected, changes=changes
+                self._principal,
+                self._id,
+                memory_id,
+                text=text,
+                expected=expected,
+                changes=changes,
+                trust=whence,
             )
 
-    def forget(self, memory_id: str) -> Erasure:
-        """Erase a memory with its versions, sources and keys; return the receipt.
+    def forget(self, memory_id: str | None = None, *, where: Where | None = None) -> Erasure:
+        """Erase a memory, or all that match `where`, with versions, sources and keys; return the receipt.
 
-        What is archived or expired can be forgotten, too; what is frozen raises IllegalTransition.
+        What is archived or overdue is erased as well; if anything is frozen, IllegalTransition is
+        raised and nothing is erased. To erase everything, `MemOS.forget_cube`.
         """
-        memory_id = checked_id(memory_id)
-        with self._core.erasing(self._principal) as tx:
-            return tx.erase(tx.open(self._id), memory_id)
+        self._core.check_open()
+        if (memory_id is None) == (where is None):
+            raise InvalidInput(
+                "name one memory to forget, or say which: forget(id) or forget(where=Where(...))"
+            )
+        if memory_id is not None:
+            named = checked_id(memory_id)
+            return erasing.erased(self._core, self._principal, lambda tx: tx.erase(tx.open(self._id), named))
+        matching = checked_where(where)
+        if matching.is_empty:
+            raise InvalidInput("an empty filter matches everything: MemOS.forget_cube() erases a whole cube")
+        return erasing.erased(
+            self._core,
+            self._principal,
+            lambda tx: tx_erase.erase_where(tx, tx.open(self._id, NEEDS["forget"]), matching),
+        )
 
     def link(self, source: str, relation: Relation | str, target: str) -> Link:
         """Write the edge `source` RELATION `target` between two memories; return it.
@@ -171,22 +225,32 @@ class MemCube(LifeCycle, Sharing):
         budget: int | None = None,
         where: Where | None = None,
         session: str | None = None,
+        at: At | None = None,
     ) -> Recall:
         """Return the (at most) `k` memories that answer the query best, best first.
 
         With a `budget`, they are chosen to say most within so many tokens, and turns beside them
         that make them readable come along, marked as context. `session` looks at one session only.
-        An empty cube gives an empty Recall; a back end that fails raises.
+        `at` looks at the cube as it was: a snapshot, its label, or a moment. Who may see a memory is
+        a matter of today, and what was erased since is not there. An empty cube gives an empty
+        Recall; a back end that fails raises.
         """
         self._core.check_open()
         where = _in_session(checked_where(where), session)
-        ask = Ask(query=checked_query(query), k=checked_k(k), where=where, budget=checked_budget(budget))
+        ask = Ask(
+            query=checked_query(query),
+            k=checked_k(k),
+            where=where,
+            budget=checked_budget(budget),
+            at=checked_at(at),
+        )
         return self._core.recaller.recall(self._principal, self._id, ask)
 
-    def get(self, memory_id: str) -> Memory:
-        """Return the present version of a memory."""
+    def get(self, memory_id: str, *, at: At | None = None) -> Memory:
+        """Return the present version of a memory, or that which it had `at` a state of the past."""
+        at = checked_at(at)
         with self._core.reading(self._principal, self._id) as (view, cube):
-            return view.memory(cube, checked_id(memory_id))
+            return view.memory(pasts.looked_at(view, cube, at), checked_id(memory_id))
 
     def list(
         self,
@@ -196,25 +260,37 @@ class MemCube(LifeCycle, Sharing):
         state: State | str | None = None,
         limit: int | None = None,
         offset: int = 0,
+        at: At | None = None,
     ) -> Sequence[Memory]:
         """Return the memories that match, in the order in which they were first written.
 
         `state` asks for those in one state: "archived" ones, or the shells of "expired" ones, are
-        listed in no other way.
+        listed in no other way. `at` looks at the cube as it was, as in `recall`.
         """
         where = checked_where(where)
         wanted = Where(**{**_fields(where), "tags": (*where.tags, *checked_tags(tags))})
         if limit is not None:
             checked_within(limit, 0, 1 << 62, what="limit")
         checked_within(offset, 0, 1 << 62, what="offset")
+        at = checked_at(at)
         with self._core.reading(self._principal, self._id) as (view, cube):
             return view.listed(
-                cube,
+                pasts.looked_at(view, cube, at),
                 wanted,
                 limit=limit,
                 offset=offset,
                 state=None if state is None else checked_choice(State, state, what="state"),
             )
+
+    def changes(self, *, since: int = 0) -> Changes:
+        """Return the memories written, restored or shown since a change, each as it is now, and by whom.
+
+        `since` is the `upto` of an earlier look; 0 is everything. What was forgotten, archived or
+        hidden meanwhile is not told: what you may not see does not exist.
+        """
+        checked_within(since, 0, 1 << 62, what="since")
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return news.changes(view, cube, since=since)
 
     def history(self, memory_id: str) -> Sequence[Revision]:
         """Return every version of a memory, oldest first."""
@@ -225,6 +301,15 @@ class MemCube(LifeCycle, Sharing):
         """Return the verbatim messages or statements that a memory came from, oldest first."""
         with self._core.reading(self._principal, self._id) as (view, cube):
             return view.sources(cube, checked_id(memory_id))
+
+    def lineage(self, memory_id: str) -> Lineage:
+        """Return where a memory comes from, and what came of it.
+
+        That is its sources, its versions, the memories that it stands on and those that stand on it,
+        what was made from it, and the record that it is found by; of all that, what you may see.
+        """
+        with self._core.reading(self._principal, self._id) as (view, cube):
+            return tracing.lineage(view, cube, checked_id(memory_id))
 
     def find(self, prefix: str, *, state: State | str | None = None) -> str:
         """Return the one memory id that starts with `prefix`; InvalidInput if there are several.

@@ -31,3 +31,18 @@ class Handle:
     @property
     def owner(self) -> str:
         return self._header.owner
+
+    @property
+    def stamp(self) -> str:
+        """Names what the principal saw in the cube when this handle was made.
+
+        Equal stamps mean equal contents: what was recalled under one may be shown again under the
+        other, unless a memory's time has come to its end in between.
+        """
+        return _stamp(self._header)
+
+
+def _stamp(cube: CubeHeader) -> str:
+    """Return the stamp; what a fork shares changes with the cube that it was made from."""
+    own = f"{cube.id}:{cube.change}:{cube.access.audience}"
+    return own if cube.base is None else f"{own}|{_stamp(cube.base.cube)}"

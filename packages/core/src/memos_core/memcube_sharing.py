@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +10,16 @@ from memos_core.cube import Grant, Group, Limits, Principal, Right
 from memos_core.errors import InvalidInput
 from memos_core.governance import NEEDS
 from memos_core.memcube_base import Handle
-from memos_core.memory import Memory, Visibility, checked_choice, checked_id, checked_ttl, checked_within
+from memos_core.memory import (
+    Memory,
+    Trust,
+    Visibility,
+    checked_choice,
+    checked_id,
+    checked_tags,
+    checked_ttl,
+    checked_within,
+)
 from memos_core.vault import tx_share
 
 
@@ -24,11 +33,14 @@ class Sharing(Handle):
         visibility: Visibility | str | None = None,
         sensitivity: int | None = None,
         priority: int | None = None,
+        trust: Trust | str | None = None,
     ) -> Memory:
-        """Change who may see a memory, how sensitive it is, how much it counts; return it.
+        """Change who may see a memory, how sensitive it is, how much it counts, whether it is trusted.
 
         "private" is seen by its owner and the cube's admins, "shared" by whoever may read the cube,
-        "public" by every principal of the store. No new version is written.
+        "public" by every principal of the store. What becomes "untrusted" takes all with it that is
+        derived from it. To make it "trusted" takes ADMIN, and the trust of what it is derived from.
+        Return the memory; no new version is written.
         """
         changes: dict[str, Any] = {}
         if visibility is not None:
@@ -37,8 +49,10 @@ class Sharing(Handle):
             changes["sensitivity"] = checked_within(sensitivity, 0, 9, what="sensitivity")
         if priority is not None:
             changes["priority"] = checked_within(priority, -9, 9, what="priority")
+        if trust is not None:
+            changes["trust"] = checked_choice(Trust, trust, what="trust")
         if not changes:
-            raise InvalidInput("nothing to change: give visibility, sensitivity or priority")
+            raise InvalidInput("nothing to change: give visibility, sensitivity, priority or trust")
         memory_id = checked_id(memory_id)
         with self._core.erasing(self._principal) as tx:
             cube = tx.open(self._id, NEEDS["classify"])
@@ -66,18 +80,29 @@ class Sharing(Handle):
             return tx_share.granted(view, cube)
 
     def limit(
-        self, *, ttl: timedelta | None = None, memories: int | None = None, text_bytes: int | None = None
+        self,
+        *,
+        ttl: timedelta | None = None,
+        memories: int | None = None,
+        text_bytes: int | None = None,
+        purposes: Iterable[str] = (),
     ) -> Limits:
-        """Set what the cube may hold, all three anew; what is not given has no limit.
+        """Set what the cube may hold and serve, all four anew; what is not given has no limit.
 
         `ttl` bounds how long each memory is known, those that are there included; what is above
         `memories` or `text_bytes` (present texts, UTF-8) is refused with QuotaExceeded from now on.
+        With `purposes`, every call has to be made for one of them, its owner's too: see Principal.
         """
         self._core.check_open()
         for name, value in (("memories", memories), ("text_bytes", text_bytes)):
             if value is not None:
                 checked_within(value, 0, 1 << 62, what=name)
-        limits = Limits(ttl=checked_ttl(ttl), memories=memories, text_bytes=text_bytes)
+        limits = Limits(
+            ttl=checked_ttl(ttl),
+            memories=memories,
+            text_bytes=text_bytes,
+            purposes=checked_tags(purposes, what="purpose"),
+        )
         with self._core.catalog.write(self._principal) as tx:
             tx_share.limit(tx, tx.open(self._id, NEEDS["limit"]), limits)
         return limits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -14,6 +13,12 @@ MAX_TEXT_BYTES = 1 << 20  # one MiB: a memory is a thing said, not an archive
 MAX_NAME_BYTES = 1024
 MAX_TTL = timedelta(days=365_000)
 
+
+VERBATIM, STATEMENT, COPY, RECORD_TEXTS = "verbatim", "statement", "copy", "record"
+IMPORT = "import:"
+OWN_MAKERS = (VERBATIM, STATEMENT, COPY, RECORD_TEXTS)
+"""How this store itself makes memories: a message as it was said, a statement as it was given, a copy,
+the texts of a record. What an importer made begins with "import:"; anything else is an extractor."""
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -37,6 +42,18 @@ class Visibility(StrEnum):
     PUBLIC = "public"
 
 
+class Trust(StrEnum):
+    """Whether a memory's words come from somebody whose words count, or from anywhere: a page, a tool."""
+
+    UNTRUSTED = "untrusted"
+    TRUSTED = "trusted"
+
+    @property
+    def rank(self) -> int:
+        """0 for the least trust."""
+        return list(Trust).index(self)
+
+
 class Relation(StrEnum):
     """What one memory is to another. Read `a RELATION b`."""
 
@@ -53,7 +70,8 @@ class Descriptive:
 
     kind: str = "fact"
     tags: tuple[str, ...] = ()
-    origin: str = "stated"  # "stated" by remember(), "said" by ingest(), "copied", "extracted", "imported"
+    origin: str = "stated"  # "stated" by remember(), "said" by ingest(), "copied", "extracted"
+    made_by: str = STATEMENT  # what put it into these words: see `OWN_MAKERS`, or an extractor's name
     speaker: str | None = None
     role: str | None = None
     session: str | None = None
@@ -61,6 +79,7 @@ class Descriptive:
     event_at: datetime | None = None  # when it happened or was said
     created_at: datetime  # when this store first wrote it
     updated_at: datetime  # when this store last wrote it
+    imported_from: str | None = None  # the digest of the manifest of the file that it came in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +91,7 @@ class Governance:
     expires_at: datetime | None = None  # from then on it does not exist for any reader
     sensitivity: int = 0  # 0 (anyone's business) to 9 (nobody's)
     priority: int = 0  # -9 to 9
+    trust: Trust = Trust.TRUSTED  # never above that of what it is derived from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +151,11 @@ class Memory:
         return self.header.descriptive.session
 
     @property
+    def trust(self) -> Trust:
+        """Whether its words may be taken at their word; what is untrusted is shown as such in prompts."""
+        return self.header.governance.trust
+
+    @property
     def at(self) -> datetime:
         """When it happened or was said; when it was written, if nobody told."""
         return self.header.descriptive.event_at or self.header.descriptive.created_at
@@ -141,7 +166,8 @@ class Message:
     """One turn of a conversation, as it was said.
 
     `at` must know its time zone. `id` is the caller's own name for the message, if it has one:
-    a message sent again under the same id is the same message.
+    a message sent again under the same id is the same message. `made_by` says what put it into these
+    words, where that was not its speaker: an importer ("import:mem0") or a model.
     """
 
     speaker: str
@@ -149,10 +175,13 @@ class Message:
     at: datetime | None = field(default=None, kw_only=True)
     role: str | None = field(default=None, kw_only=True)
     id: str | None = field(default=None, kw_only=True)
+    made_by: str = field(default=VERBATIM, kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         checked_name(self.speaker, what="speaker")
         checked_text(self.text)
+        if self.made_by != VERBATIM and not str(self.made_by).startswith(IMPORT):
+            checked_maker(self.made_by)
         object.__setattr__(self, "at", checked_time(self.at, what="at"))
         if self.id is not None:
             checked_name(self.id, what="message id")
@@ -187,20 +216,6 @@ class Revision:
     event_at: datetime | None
     written_at: datetime
     written_by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Erasure:
-    """A receipt: which memory was erased, when, and how many rows of it in each place.
-
-    `owed` tells what the vector index has still to delete; the memory is out of reach meanwhile.
-    """
-
-    memory_id: str
-    cube: str
-    at: datetime
-    erased: Mapping[str, int]
-    owed: int
 
 
 def checked_text(text: object, *, what: str = "text") -> str:
@@ -245,6 +260,16 @@ def checked_time(at: object, *, what: str) -> datetime | None:
 def checked_id(memory_id: object) -> str:
     """Return `memory_id` if it could be one."""
     return checked_name(memory_id, what="memory id")
+
+
+def checked_maker(name: object) -> str:
+    """Return `name` if it can be that of an extractor or a model, and not one of our own words."""
+    maker = checked_name(name, what="made_by")
+    if maker in OWN_MAKERS or maker.startswith(IMPORT):
+        raise InvalidInput(
+            f"made_by={maker!r} is what the store itself writes: name the extractor or the model"
+        )
+    return maker
 
 
 def checked_choice(kind: type[Choice], value: object, *, what: str) -> Choice:

@@ -8,27 +8,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memos_core import kv, lora
+from memos_core import erasing, kv
 from memos_core.audit import AuditCheck, AuditLine
 from memos_core.care import Checkup, Reindexed, Stats, Upkeep, checkup, kept_up, measured, reindexed
+from memos_core.composition import ComposedCubes, checked_ids
 from memos_core.core import Core
 from memos_core.cube import Group, Principal, Right
 from memos_core.embed import EmbedderSpec
+from memos_core.erasure import Erasure, ErasureCheck
 from memos_core.errors import InvalidInput, NotFound
+from memos_core.governance import NEEDS
 from memos_core.kv import Segment, Verified
-from memos_core.lora import Adapter
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
-from memos_core.opened import RESIDENT_BYTES, Lease, Settings, connected, remembered, settings_of
+from memos_core.memos_adapters import AdapterVerbs
+from memos_core.memos_files import Loading
+from memos_core.opened import RESIDENT_BYTES, Lease, Settings, connected, found, remembered, settings_of
 from memos_core.protocols import TextIndex
 from memos_core.redaction import Redaction, checked_redaction
-from memos_core.vault import chain, records, tx_share
+from memos_core.vault import chain, records, tx_erase, tx_person, tx_share
 from memos_core.vault.catalog import utc_now
 
 LOCAL = Principal("local")
 
 
-class MemOS:
+class MemOS(Loading, AdapterVerbs):
     """A memory store in a folder, seen by one principal.
 
     ::
@@ -74,14 +78,12 @@ class MemOS:
         """
         if isinstance(resident_bytes, bool) or not isinstance(resident_bytes, int) or resident_bytes < 0:
             raise InvalidInput(f"resident_bytes must be a number of bytes from 0, not {resident_bytes!r}")
-        who = _principal(principal)
-        if not isinstance(folder, str | Path) or "\0" in str(folder):
-            raise InvalidInput(f"folder must be a path, not {folder!r}")
+        who, place = _principal(principal), _path(folder)
         if not callable(clock):
             raise InvalidInput(f"clock must be a function that returns the time, not {clock!r}")
         checked_time(clock(), what="clock()")
         core = Core(
-            Path(folder),
+            place,
             embedder=embedder,
             index=index,
             resident_bytes=resident_bytes,
@@ -112,10 +114,29 @@ class MemOS:
         self._core.check_open()
         return settings_of(self._core)
 
-    def as_principal(self, principal: Principal | str) -> MemOS:
-        """Return the same open store as somebody else sees it. It is the application that vouches for who."""
+    @classmethod
+    def opened(cls, folder: str | Path, *, principal: Principal | str = LOCAL) -> MemOS:
+        """Return the store that this process has open in `folder`, as somebody sees it.
+
+        So what was configured by the folder's name finds the one open store there. NotFound if
+        nothing in this process has it open.
+        """
+        return cls(found(_path(folder)), _principal(principal))
+
+    @property
+    def folder(self) -> Path:
+        """Where the store is, as an absolute path."""
+        return self._core.folder.resolve()
+
+    def as_principal(self, principal: Principal | str, *, purpose: str | None = None) -> MemOS:
+        """Return the same open store as somebody else sees it, who acts for this purpose.
+
+        It is the application that vouches for who, and for what.
+        """
         self._core.check_open()
-        return MemOS(self._core, _principal(principal), lease=self._lease)
+        who = _principal(principal)
+        who = who if purpose is None else Principal(who.name, purpose=purpose)
+        return MemOS(self._core, who, lease=self._lease)
 
     # --- cubes -------------------------------------------------------------------------------
 
@@ -158,6 +179,18 @@ class MemOS:
                 found = view.cubes_of(self.principal, prefix=prefix)
         return [MemCube(self._core, header, self.principal) for header in found]
 
+    def compose(self, *cubes: MemCube) -> ComposedCubes:
+        """Return a view over several cubes that is read as one, with one ranking; you have to see each."""
+        self._core.check_open()
+        for cube in cubes:
+            if not isinstance(cube, MemCube):
+                raise InvalidInput(f"compose takes cubes, not {type(cube).__name__}: write memos.cube(name)")
+        ids = checked_ids([cube.id for cube in cubes])
+        with self._core.catalog.read() as view:
+            for each in ids:
+                view.enter(each, self.principal, Right.READ)
+        return ComposedCubes(self._core, ids, self.principal)
+
     def group(self, name: str, *, members: Iterable[Principal | str] | None = None) -> Group:
         """Return your group of this name, made on first use; with `members` it has exactly these.
 
@@ -187,13 +220,11 @@ class MemOS:
     def drain(self) -> int:
         """Tell the vector index everything it is owed, now; return how many changes were told.
 
-        Raises BackendUnavailable if it does not answer; nothing is lost, the debt stays.
+        What was erased is then overwritten in the files of the catalog and of the index, too.
+        Raises BackendUnavailable if the index does not answer; nothing is lost, the debt stays.
         """
         self._core.check_open()
-        self._core.recaller.write_uses()
-        self._core.catalog.scrub()
-        self._core.derived.discard()
-        return self._core.indexer.drain()
+        return self._core.settle()
 
     def reindex(
         self, *, embedder: EmbedderSpec = None, progress: Callable[[int, int], None] | None = None
@@ -235,32 +266,51 @@ class MemOS:
         self._core.check_open()
         return kv.verified(self._core, self.principal, list(segments), progress or _unseen)
 
-    # --- adapters ----------------------------------------------------------------------------
+    # --- erasure -----------------------------------------------------------------------------
 
-    def adapters(self, cube: MemCube | None = None) -> Sequence[Adapter]:
-        """Return the adapters of a cube, or of every cube that you may read, oldest first.
+    def forget_cube(self, name: str, *, owner: Principal | str | None = None) -> Erasure:
+        """Erase a cube with all that is in it; it takes ADMIN. Return the receipt.
 
-        What failed its examination is among them, with what it lacked. `Runtime.train` makes them.
+        Frozen memories go as well, and so do records, grants and limits; the audit stays.
+        """
+        cube = self.cube(name, owner=owner, create=False)
+        return erasing.erased(
+            self._core,
+            self.principal,
+            lambda tx: tx_erase.erase_cube(tx, tx.open(cube.id, NEEDS["forget_cube"])),
+        )
+
+    def forget_principal(self, name: Principal | str) -> Erasure:
+        """Erase what somebody owns or said, in every cube that you govern; return the receipt.
+
+        Their own cubes go whole. In the others: the memories that they wrote, those whose words are
+        theirs, their tellings of the rest, their records, their rights; frozen memories, too. You may
+        also name yourself: then your own cubes go, your groups, and what you wrote in other people's
+        cubes, as far as you may write there; what of it is frozen stays and is counted in `left`.
         """
         self._core.check_open()
-        cubes = [cube] if cube is not None else self.cubes()
-        return lora.listed(self._core, self.principal, [each.id for each in cubes])
+        who = _principal(name)
+        return erasing.erased(self._core, self.principal, lambda tx: tx_person.erase_principal(tx, who.name))
 
-    def drop_adapters(self, adapters: Iterable[Adapter]) -> int:
-        """Delete adapters from RAM and disk; return how many. No memory is lost by it."""
+    def erasures(self) -> Sequence[Erasure]:
+        """Return the receipts of your erasures, oldest first; what was erased is not in them."""
         self._core.check_open()
-        return lora.dropped(self._core, self.principal, list(adapters))
+        return erasing.receipts(self._core, self.principal)
 
-    def export_adapter(self, adapter: Adapter, folder: str | Path) -> Sequence[Path]:
-        """Write an adapter as a folder in PEFT's layout, with `memos.json`; return the files.
+    def verify_erasure(self, receipt: Erasure | str, *, words: Iterable[str] = ()) -> ErasureCheck:
+        """Pay what is owed to every file, then look whether anything of the erased is left.
 
-        What was exported is yours to erase: forget() does not reach it. InvalidInput where the folder
-        is not empty, NotFound where the adapter is gone or stale.
+        Rows and ids are looked for in any case. Words are those of the receipt, where it is the one
+        that `forget` returned or that you saved, and `words`: they are looked for in every byte under
+        the folder. The store itself has kept no word, nor anything that words could be tried against.
+        A receipt that somebody else was given is NotFound.
         """
         self._core.check_open()
-        return lora.exported(self._core, self.principal, adapter, Path(folder))
+        if isinstance(words, str):
+            raise InvalidInput("words must be several texts: write words=[...]")
+        return erasing.verified(self._core, self.principal, receipt, words=words)
 
-    # --- the audit, and upkeep -----------------------------------------------------------------
+    # --- audit -------------------------------------------------------------------------------
 
     def audit(self) -> Sequence[AuditLine]:
         """Return every line of the audit, oldest first; of cubes that you do not govern the hash only."""
@@ -325,3 +375,9 @@ def _reconnected(settings: Settings, principal: Principal) -> MemOS:
 
 def _principal(who: Principal | str) -> Principal:
     return who if isinstance(who, Principal) else Principal(who)
+
+
+def _path(folder: str | Path) -> Path:
+    if not isinstance(folder, str | Path) or "\0" in str(folder):
+        raise InvalidInput(f"folder must be a path, not {folder!r}")
+    return Path(folder)

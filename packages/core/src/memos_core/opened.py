@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from memos_core.core import Core
-from memos_core.errors import InvalidInput
+from memos_core.errors import InvalidInput, NotFound
 from memos_core.redaction import OFF, Mode, Redaction, checked_redaction
 from memos_core.vault.catalog import utc_now
 
@@ -67,6 +67,14 @@ def remembered(core: Core) -> Core:
     """Remember that this process has a folder open; return its core."""
     with _CHOOSING:
         _OPEN[core.folder.resolve()] = core
+    return core
+
+
+def found(folder: Path) -> Core:
+    """Return what this process has open in the folder, however it was opened; NotFound where nothing is."""
+    core = _OPEN.get(folder.resolve())
+    if core is None or core.is_closed:
+        raise NotFound("open store in", str(folder))
     return core
 
 

@@ -8,7 +8,15 @@ from datetime import datetime
 from typing import overload
 
 from memos_core.errors import InvalidInput
-from memos_core.memory import Memory, checked_tags, checked_text, checked_time, checked_within
+from memos_core.memory import (
+    Memory,
+    Trust,
+    checked_choice,
+    checked_tags,
+    checked_text,
+    checked_time,
+    checked_within,
+)
 
 MOST_WANTED = 256  # values in one field of a filter
 BYTES_PER_TOKEN = 3  # UTF-8 bytes; common tokenizers average 4+ for English and about 3 for Chinese
@@ -19,7 +27,8 @@ class Where:
     """A filter over memories. Every field that is given must hold.
 
     `kinds`, `speakers` and `sessions` match any of theirs, `tags` must all be present,
-    `since <= at < until` bounds the event time (the write time where no event time is known).
+    `since <= at < until` bounds the event time (the write time where no event time is known). `trust`
+    asks for what is "trusted", or for what is "untrusted".
     """
 
     kinds: tuple[str, ...] = ()
@@ -30,6 +39,7 @@ class Where:
     until: datetime | None = None
     max_sensitivity: int | None = None
     min_priority: int | None = None
+    trust: Trust | str | None = None
 
     def __post_init__(self) -> None:
         for name in ("kinds", "tags", "speakers", "sessions"):
@@ -40,6 +50,8 @@ class Where:
             object.__setattr__(self, name, checked_time(getattr(self, name), what=name))
         if self.max_sensitivity is not None:
             checked_within(self.max_sensitivity, 0, 9, what="max_sensitivity")
+        if self.trust is not None:
+            object.__setattr__(self, "trust", checked_choice(Trust, self.trust, what="trust"))
         if self.min_priority is not None:
             checked_within(self.min_priority, -9, 9, what="min_priority")
 
@@ -156,6 +168,36 @@ class Recall(Sequence[Hit]):
         return chosen
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A memory as it is now, with the number of the change that last wrote it and who made that."""
+
+    memory: Memory
+    number: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes(Sequence[Change]):
+    """What was written in a cube since a change, the oldest first. `upto` is the `since` of the next look."""
+
+    upto: int
+    changes: tuple[Change, ...]
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
+
+    @overload
+    def __getitem__(self, index: int) -> Change: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Change]: ...
+    def __getitem__(self, index: int | slice) -> Change | Sequence[Change]:
+        return self.changes[index]
+
+
 def checked_where(where: object) -> Where:
     """Return `where` if it is a Where; None means no filter."""
     if where is None:
@@ -189,10 +231,14 @@ def checked_query(query: object) -> str:
 
 
 def line_of(memory: Memory) -> str:
-    """Render one memory as `- [2024-05-03] "text" (speaker)`, its line breaks and quotes made harmless."""
+    """Render one memory as `- [2024-05-03] "text" (speaker)`, its line breaks and quotes made harmless.
+
+    What is not trusted says so behind its closing quote, which no text can reach.
+    """
     quoted = " ".join(memory.text.split()).replace('"', "'")
     who = f" ({_plain(memory.speaker)})" if memory.speaker else ""
-    return f'- [{memory.at:%Y-%m-%d}] "{quoted}"{who}'
+    doubt = " [untrusted]" if memory.trust is Trust.UNTRUSTED else ""
+    return f'- [{memory.at:%Y-%m-%d}] "{quoted}"{doubt}{who}'
 
 
 def _plain(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -93,6 +93,28 @@ def to_json(data: object) -> str:
             f"data is over {MAX_TEXT_BYTES:,} bytes as JSON: keep it elsewhere, and its name here"
         )
     return told
+
+
+def in_words(value: Mapping[str, Any]) -> str:
+    """Return a value in words: its one leaf alone, or one line `name: leaf` for each."""
+    leaves = [(name, text) for name, text in _leaves(value, "") if text.strip()]
+    if len(leaves) == 1:
+        return leaves[0][1]
+    return "\n".join(f"{name}: {text}" for name, text in leaves)
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    match value:
+        case Mapping():
+            for inner, each in value.items():
+                yield from _leaves(each, str(inner))
+        case list() | tuple():
+            for each in value:
+                yield from _leaves(each, name)
+        case None:
+            return
+        case _:
+            yield name, str(value)
 
 
 def checked_keys(keys: object) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -47,18 +48,23 @@ class Request:
 
 
 class Stream(Iterator[str]):
-    """An answer while it is being said: iterate over its texts, then ask for the Reply."""
+    """An answer while it is being said: iterate over its texts, then ask for the Reply.
+
+    Threads take turns: an awaited reader that was cancelled closes while a word is still being said.
+    """
 
     def __init__(self, answer: Generator[str, None, Reply]) -> None:
         self._answer = answer
         self._reply: Reply | None = None
+        self._turn = threading.Lock()
 
     def __next__(self) -> str:
-        try:
-            return next(self._answer)
-        except StopIteration as end:
-            self._reply = self._reply or end.value
-            raise
+        with self._turn:
+            try:
+                return next(self._answer)
+            except StopIteration as end:
+                self._reply = self._reply or end.value
+                raise
 
     def finished(self) -> Reply:
         """Read what has not been read yet, and return the whole reply.
@@ -72,8 +78,9 @@ class Stream(Iterator[str]):
         return self._reply
 
     def close(self) -> None:
-        """Break the answer off; what was made for it is kept."""
-        self._answer.close()
+        """Break the answer off, after the word that is being said; what was made for it is kept."""
+        with self._turn:
+            self._answer.close()
 
 
 class Answerer:

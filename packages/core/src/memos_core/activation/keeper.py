@@ -53,6 +53,18 @@ class Made:
     seconds: float
 
 
+def facts_of(header: SegmentHeader) -> dict[str, object]:
+    """Return what is written down about a segment beside what every artifact has."""
+    return {
+        "parent": header.parent,
+        "start": header.start,
+        "tokens": len(header.ids),
+        "kind": header.kind,
+        "form": header.form,
+        "identity": asdict(header.identity),
+    }
+
+
 def links(
     plan: Plan, prompt: Prompt, identity: EngineIdentity, *, form: str, cumulative: bool
 ) -> list[SegmentHeader]:
@@ -213,14 +225,7 @@ class Keeper:
             kind=KIND,
             engine=header.identity.digest,
             data=self._engine.codec.pack(made.state, header),
-            facts={
-                "parent": header.parent,
-                "start": header.start,
-                "tokens": len(header.ids),
-                "kind": header.kind,
-                "form": header.form,
-                "identity": asdict(header.identity),
-            },
+            facts=facts_of(header),
             build_seconds=made.seconds,
             sources=header.sources,
         )

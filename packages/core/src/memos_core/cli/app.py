@@ -9,11 +9,25 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from memos_core.cli import auditing, caring, living, reading, sharing, story, writing
+from memos_core.cli import (
+    auditing,
+    caring,
+    erasing,
+    living,
+    moving,
+    reading,
+    sharing,
+    storing,
+    story,
+    tracing,
+    traveling,
+    writing,
+)
 from memos_core.cli.kv import kv
 from memos_core.cli.lora import lora
 from memos_core.cli.out import emit, warn
-from memos_core.errors import Locked, MemOSError, NotFound
+from memos_core.cli.place import PURPOSE
+from memos_core.errors import Locked, MemOSError, NotFound, WrongPurpose
 
 INTERRUPTED = 130
 _WHERE_TO_LOOK = {
@@ -21,6 +35,7 @@ _WHERE_TO_LOOK = {
     "cube": "`memos stats` shows which there are",
     "segment": "`memos kv list` shows which there are",
     "adapter": "`memos lora list` shows which there are",
+    "erasure": "`memos erasure list` shows your receipts; --as says who you are",
     "memory": "`memos list` shows the ids; --cube and --as say where to look",
     "file": "check the path, or pipe the conversation in and name it `-`",
 }
@@ -66,6 +81,8 @@ def _with_remedy(error: MemOSError) -> str:
     """Return the message; the library knows no commands, so some remedies are added here."""
     if isinstance(error, NotFound) and error.what in _WHERE_TO_LOOK:
         return f"{error}: {_WHERE_TO_LOOK[error.what]}"
+    if isinstance(error, WrongPurpose):
+        return f"{error}, or `memos --purpose WORD ...`"
     return str(error)
 
 
@@ -94,16 +111,24 @@ app = typer.Typer(
 
 @app.callback()
 def memos(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback reads it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    purpose: Annotated[
+        str | None,
+        typer.Option(
+            "--purpose", envvar="MEMOS_PURPOSE", metavar="WORD", help="What for; noted in the audit."
+        ),
+    ] = None,
 ) -> None:
     """Memory for agents, in a folder: remember, recall, revise, forget. Offline, no key."""
+    PURPOSE.set(purpose or "")
 
 
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
     "Begin": [story.demo],
-    "Write": [writing.remember, writing.ingest, writing.revise, writing.forget],
+    "Write": [writing.remember, writing.ingest, writing.revise],
+    "Erase": [erasing.forget, erasing.forget_cube, erasing.forget_principal],
     "Through its life": [
         living.activate,
         living.archive,
@@ -112,6 +137,14 @@ _COMMANDS: dict[str, list[Callable[..., None]]] = {
         living.unfreeze,
         living.copy,
         living.upkeep,
+    ],
+    "Through time": [
+        traveling.snapshot,
+        traveling.snapshots,
+        traveling.diff,
+        traveling.rollback,
+        traveling.fork,
+        traveling.merge,
     ],
     "Share": [
         sharing.grant,
@@ -122,12 +155,15 @@ _COMMANDS: dict[str, list[Callable[..., None]]] = {
         sharing.classify,
         sharing.limit,
     ],
-    "Look": [reading.recall, reading.list_, reading.show, reading.history],
+    "Look": [reading.recall, reading.list_, reading.show, reading.history, tracing.lineage],
+    "Move": [moving.dump, moving.load, moving.inspect, moving.keygen, moving.import_],
+    "Publish": [storing.publish, storing.published, storing.subscribe, storing.update],
     "Look after the store": [caring.stats, caring.doctor, caring.reindex],
 }
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:
-        app.command(name=_command.__name__.rstrip("_"), rich_help_panel=_panel)(_command)
+        app.command(name=_command.__name__.rstrip("_").replace("_", "-"), rich_help_panel=_panel)(_command)
 app.add_typer(kv, name="kv", rich_help_panel="Look after the store")
 app.add_typer(lora, name="lora", rich_help_panel="Look after the store")
+app.add_typer(erasing.erasure, name="erasure", rich_help_panel="Look after the store")
 app.add_typer(auditing.app, name="audit", rich_help_panel="Look after the store")

@@ -13,9 +13,10 @@ from statistics import median
 from memos_core.cli.out import bar, spinner
 from memos_core.cli.telling import DEPTH, Asked, Question, Teller
 from memos_core.cli.views import history_table, receipt, seconds
+from memos_core.erasure import Erasure
 from memos_core.errors import Conflict, NotFound
 from memos_core.memcube import MemCube
-from memos_core.memory import Erasure, Relation
+from memos_core.memory import Relation
 from memos_core.memos import MemOS
 from memos_core.query import Recall
 from memos_core.reader.formats import read_conversations

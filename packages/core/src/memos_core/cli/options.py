@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from memos_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from memos_core.query import Where
 
 DEFAULT_STORE: Final = Path("memory")
 DEFAULT_PRINCIPAL: Final = "local"
@@ -51,6 +54,18 @@ At = Annotated[
     typer.Option("--at", metavar="TIME", help="When it happened: 2024-05-03 or 2024-05-03T18:30+02:00."),
 ]
 
+Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Happened then or later.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Happened before then.")]
+Speakers = Annotated[
+    list[str] | None, typer.Option("--speaker", metavar="NAME", help="Said by; may be repeated.")
+]
+Sessions = Annotated[
+    list[str] | None, typer.Option("--session", metavar="NAME", help="Said in; may be repeated.")
+]
+Trust = Annotated[
+    str | None, typer.Option("--trust", metavar="WORD", help="trusted or untrusted: from a page, a tool.")
+]
+
 _UNITS = {
     "s": timedelta(seconds=1),
     "m": timedelta(minutes=1),
@@ -81,3 +96,26 @@ def duration(text: str | None, *, option: str) -> timedelta | None:
     if found is None:
         raise InvalidInput(f"{option} {text!r} is no duration: write 90m, 12h, 30d or 4w")
     return int(found[1]) * _UNITS[found[2]]
+
+
+def where(
+    kind: str | None,
+    tags: list[str] | None,
+    speakers: list[str] | None,
+    sessions: list[str] | None,
+    since: str | None,
+    until: str | None,
+    trust: str | None = None,
+) -> Where:
+    """Return the filter that was typed."""
+    from memos_core.query import Where  # noqa: PLC0415 - with the library, when a command runs
+
+    return Where(
+        kinds=(kind,) if kind else (),
+        tags=tuple(tags or ()),
+        speakers=tuple(speakers or ()),
+        sessions=tuple(sessions or ()),
+        since=moment(since, option="--since"),
+        until=moment(until, option="--until"),
+        trust=trust,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +13,10 @@ from memos_core.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from memos_core import MemCube, MemOS
+
+
+PURPOSE: ContextVar[str] = ContextVar("PURPOSE", default="")
+"""What the command is run for, as `memos --purpose WORD` says; every command opens the store for it."""
 
 
 class Place(NamedTuple):
@@ -35,9 +40,10 @@ def opened(
     folder = store.expanduser()
     if not make and not (folder.is_file() or (folder.is_dir() and any(folder.iterdir()))):
         raise NotFound("store", str(store))
-    from memos_core import MemOS  # noqa: PLC0415 - half a second that --help need not wait for
+    from memos_core import MemOS, Principal  # noqa: PLC0415 - half a second that --help need not wait for
 
-    with MemOS.open(folder, principal=principal, embedder=embedder, redaction=redact) as memos:
+    who = Principal(principal, purpose=PURPOSE.get())
+    with MemOS.open(folder, principal=who, embedder=embedder, redaction=redact) as memos:
         yield memos
 
 

@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 
     from memos_core import Hit, MemCube, Memory, Recall, Where
 
-Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Happened then or later.")]
-Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Happened before then.")]
-Speakers = Annotated[
-    list[str] | None, typer.Option("--speaker", metavar="NAME", help="Said by; may be repeated.")
-]
-Sessions = Annotated[
-    list[str] | None, typer.Option("--session", metavar="NAME", help="Said in; may be repeated.")
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -52,17 +43,18 @@ def recall(
     ] = None,
     kind: options.Kind = None,
     tag: options.Tags = None,
-    speaker: Speakers = None,
-    session: Sessions = None,
-    since: Since = None,
-    until: Until = None,
+    speaker: options.Speakers = None,
+    session: options.Sessions = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    trust: options.Trust = None,
     cube: options.Cube = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
     as_json: options.AsJson = False,
 ) -> None:
     """Find what answers a question, with the reasons. Finding nothing is an answer, too."""
-    where = _where(kind, tag, speaker, session, since, until)
+    where = options.where(kind, tag, speaker, session, since, until, trust)
     with opened(store, principal=principal) as memos:
         cubes = cubes_to_read(memos, cube)
         if budget is not None and len(cubes) > 1:
@@ -161,10 +153,11 @@ def _show_answer(answer: Answer) -> None:
 def list_(
     kind: options.Kind = None,
     tag: options.Tags = None,
-    speaker: Speakers = None,
-    session: Sessions = None,
-    since: Since = None,
-    until: Until = None,
+    speaker: options.Speakers = None,
+    session: options.Sessions = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    trust: options.Trust = None,
     state: Annotated[
         str | None,
         typer.Option("--state", metavar="WORD", help="Those in one state only; archived, expired, frozen, …"),
@@ -179,7 +172,7 @@ def list_(
     as_json: options.AsJson = False,
 ) -> None:
     """List what is remembered, in the order in which it was first written."""
-    where = _where(kind, tag, speaker, session, since, until)
+    where = options.where(kind, tag, speaker, session, since, until, trust)
     reach = offset + limit + 1 if limit else None
     with opened(store, principal=principal) as memos:
         cubes = cubes_to_read(memos, cube)
@@ -258,24 +251,3 @@ def history(
     versions = count(len(revisions), "version")
     console.print(f"{short(place.id)}  {versions}  (cube {one_line(place.cube.name)})", style="bold")
     console.print(history_table(revisions))
-
-
-def _where(
-    kind: str | None,
-    tags: list[str] | None,
-    speakers: list[str] | None,
-    sessions: list[str] | None,
-    since: str | None,
-    until: str | None,
-) -> Where:
-    """Return the filter that was typed."""
-    from memos_core.query import Where  # noqa: PLC0415 - with the library, when a command runs
-
-    return Where(
-        kinds=(kind,) if kind else (),
-        tags=tuple(tags or ()),
-        speakers=tuple(speakers or ()),
-        sessions=tuple(sessions or ()),
-        since=options.moment(since, option="--since"),
-        until=options.moment(until, option="--until"),
-    )

@@ -108,22 +108,25 @@ def classify(
     ] = None,
     sensitivity: Annotated[int | None, typer.Option("--sensitivity", metavar="0-9")] = None,
     priority: Annotated[int | None, typer.Option("--priority", metavar="N", help="-9 to 9.")] = None,
+    trust: options.Trust = None,
     cube: options.Cube = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
     as_json: options.AsJson = False,
 ) -> None:
-    """Change who may see a memory, how sensitive it is, how much it counts."""
+    """Change who may see a memory, how sensitive it is, how much it counts, whether it is trusted."""
     with opened(store, principal=principal) as memos:
         place = find(memos, id, cube=cube)
         memory = place.cube.classify(
-            place.id, visibility=visibility, sensitivity=sensitivity, priority=priority
+            place.id, visibility=visibility, sensitivity=sensitivity, priority=priority, trust=trust
         )
     if as_json:
         emit(memory_json(memory, place.cube.name))
         return
     rules = memory.header.governance
-    screen().print(f"{rules.visibility}, sensitivity {rules.sensitivity}, priority {rules.priority}")
+    screen().print(
+        f"{rules.visibility}, {rules.trust}, sensitivity {rules.sensitivity}, priority {rules.priority}"
+    )
 
 
 def limit(
@@ -132,21 +135,29 @@ def limit(
     text_bytes: Annotated[
         int | None, typer.Option("--bytes", metavar="N", help="At most so many bytes of text.")
     ] = None,
+    purpose: Annotated[
+        list[str] | None,
+        typer.Option("--for", metavar="PURPOSE", help="Used for this and nothing else; may be repeated."),
+    ] = None,
     cube: options.Cube = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
     as_json: options.AsJson = False,
 ) -> None:
-    """Set what a cube may hold, all three anew; what is not given has no limit."""
+    """Set what a cube may hold and serve, all anew; what is not given has no limit."""
     with opened(store, principal=principal) as memos:
         target = cubes_to_read(memos, cube or DEFAULT_CUBE)[0]
         limits = target.limit(
-            ttl=options.duration(ttl, option="--ttl"), memories=memories, text_bytes=text_bytes
+            ttl=options.duration(ttl, option="--ttl"),
+            memories=memories,
+            text_bytes=text_bytes,
+            purposes=purpose or (),
         )
     document = {
         "ttl_seconds": None if limits.ttl is None else limits.ttl.total_seconds(),
         "memories": limits.memories,
         "text_bytes": limits.text_bytes,
+        "purposes": list(limits.purposes) or None,
     }
     if as_json:
         emit(document)

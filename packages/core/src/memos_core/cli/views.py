@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from memos_core.cli.out import one_line, plain
-from memos_core.memory import Erasure, Memory, Revision, Source
+from memos_core.erasure import Erasure
+from memos_core.memory import Memory, Revision, Source
 from memos_core.query import Hit, Why
 
 ID_SHOWN = 8
@@ -201,11 +202,12 @@ def memory_facts(memory: Memory, cube: str) -> Table:
         {
             "id": memory.id,
             "cube": f"{cube} (owner {whose.owner})",
-            "version": f"{memory.version}, {memory.state}, {what.origin}",
+            "version": f"{memory.version}, {memory.state}, {what.origin}, {what.made_by}",
             "kind": what.kind,
             "tags": ", ".join(what.tags),
             "speaker": (what.speaker or "") + (f" ({what.role})" if what.role else ""),
             "session": said_in,
+            "trust": "" if memory.trust == "trusted" else str(memory.trust),
             "happened": minute(what.event_at) if what.event_at else "",
             "written": minute(what.created_at),
             "updated": minute(what.updated_at) if what.updated_at != what.created_at else "",
@@ -226,10 +228,15 @@ def source_line(source: Source) -> Text:
 
 def receipt(erasure: Erasure) -> Table:
     """Return what was erased, place by place."""
-    rows: dict[str, RenderableType] = {"memory": erasure.memory_id, "at": f"{minute(erasure.at)} UTC"}
+    rows: dict[str, RenderableType] = {"receipt": erasure.id, "at": f"{minute(erasure.at)} UTC"}
+    if len(erasure.memories) == 1:
+        rows["memory"] = erasure.memory_id
     erased = [f"{place} {number}" for place, number in erasure.erased.items() if number]
     rows["erased"] = ", ".join(erased)
     rows["index"] = (
         f"{count(erasure.owed, 'deletion')} owed; out of reach already" if erasure.owed else "told"
+    )
+    rows["left"] = (
+        f"{count(erasure.left, 'frozen memory')}: only an admin erases those" if erasure.left else ""
     )
     return facts(rows)

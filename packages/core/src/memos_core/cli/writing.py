@@ -1,8 +1,7 @@
-"""The commands that write: remember, ingest, revise, forget."""
+"""The commands that write: remember, ingest, revise."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ import typer
 from memos_core.cli import options
 from memos_core.cli.incoming import STDIN, Batch, batches, read_file, text_of, turns_by_cube
 from memos_core.cli.options import DEFAULT_CUBE, DEFAULT_PRINCIPAL, DEFAULT_STORE
-from memos_core.cli.out import bar, emit, memory_json, one_line, plain, screen, spinner
-from memos_core.cli.place import Place, find, opened
+from memos_core.cli.out import bar, emit, memory_json, one_line, screen, spinner
+from memos_core.cli.place import find, opened
 
 if TYPE_CHECKING:
     from memos_core import Memory, MemOS
@@ -28,6 +27,14 @@ def remember(
     kind: options.Kind = None,
     tag: options.Tags = None,
     at: options.At = None,
+    trust: options.Trust = None,
+    made_by: Annotated[
+        str | None, typer.Option("--made-by", metavar="NAME", help="The extractor or model that found it.")
+    ] = None,
+    derived_from: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="ID", help="A memory that it was found in; may be repeated."),
+    ] = None,
     ttl: Annotated[
         str | None, typer.Option("--ttl", metavar="TIME", help="Known for so long: 90m, 12h, 30d, 4w.")
     ] = None,
@@ -45,7 +52,16 @@ def remember(
         target = memos.cube(cube or DEFAULT_CUBE)
         before = target.count()
         with spinner("remembering", hidden=as_json):
-            memory = target.remember(said, kind=kind or "fact", tags=tag or (), at=when, ttl=known_for)
+            memory = target.remember(
+                said,
+                kind=kind or "fact",
+                tags=tag or (),
+                at=when,
+                ttl=known_for,
+                trust=trust or "trusted",
+                made_by=made_by,
+                derived_from=[target.find(each) for each in derived_from or ()],
+            )
         new = target.count() > before
     if as_json:
         emit({**memory_json(memory, target.name), "new": new})
@@ -63,6 +79,7 @@ def ingest(
         str | None,
         typer.Option("--session", metavar="NAME", help="For messages without one; else the file's name."),
     ] = None,
+    trust: options.Trust = None,
     cube: options.Cube = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
@@ -81,7 +98,7 @@ def ingest(
         tally = Tally(cubes={}, turns=0, new=0, seconds=0.0)
     else:
         with opened(store, principal=principal, make=True, embedder=embedder, redact=redact) as memos:
-            tally = _written(memos, work, hidden=as_json)
+            tally = _written(memos, work, trust=trust or "trusted", hidden=as_json)
     if as_json:
         emit(tally)
     else:
@@ -98,7 +115,7 @@ class Tally:
     seconds: float
 
 
-def _written(memos: MemOS, work: Sequence[Batch], *, hidden: bool) -> Tally:
+def _written(memos: MemOS, work: Sequence[Batch], *, trust: str, hidden: bool) -> Tally:
     """Write the batches in order, one transaction each."""
     turns = turns_by_cube(work)
     cubes = {name: memos.cube(name) for name in turns}
@@ -106,7 +123,7 @@ def _written(memos: MemOS, work: Sequence[Batch], *, hidden: bool) -> Tally:
     begin, done, of = time.perf_counter(), 0, turns.total()
     with bar("keeping turns", total=of, hidden=hidden) as progress:
         for batch in work:
-            cubes[batch.cube].ingest(batch.messages, session=batch.session)
+            cubes[batch.cube].ingest(batch.messages, session=batch.session, trust=trust)
             done += len(batch.messages)
             progress(done, of)
     took = time.perf_counter() - begin
@@ -141,45 +158,6 @@ def revise(
         emit(memory_json(memory, place.cube.name))
     else:
         _say_kept(memory, place.cube.name, f"revised: now at version {memory.version}")
-
-
-def forget(
-    id: options.Id,  # noqa: A002 - the argument's word
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
-    cube: options.Cube = None,
-    store: options.Store = DEFAULT_STORE,
-    principal: options.As = DEFAULT_PRINCIPAL,
-    as_json: options.AsJson = False,
-) -> None:
-    """Erase a memory with its versions, sources and keys, and print the receipt."""
-    with opened(store, principal=principal) as memos:
-        place = find(memos, id, cube=cube, states=(None, "archived", "expired"))
-        if not yes and on_terminal() and not _confirmed(place):
-            raise typer.Exit(1)
-        erasure = place.cube.forget(place.id)
-    if as_json:
-        emit(erasure)
-        return
-    from memos_core.cli.views import receipt  # noqa: PLC0415 - brings rich, which --json never needs
-
-    console = screen()
-    console.print("forgotten", style="bold")
-    console.print(receipt(erasure))
-
-
-def on_terminal() -> bool:
-    """Return whether somebody is there to be asked."""
-    return sys.stdin.isatty()
-
-
-def _confirmed(place: Place) -> bool:
-    if place.state is not None:  # its words are out of reach, or gone
-        return typer.confirm(f"Erase this memory, which is {place.state}?", err=True)
-    text = place.cube.get(place.id).text
-    versions = len(place.cube.history(place.id))
-    typer.echo(plain(text), err=True)
-    what = f"its {versions} versions" if versions > 1 else "all its traces"
-    return typer.confirm(f"Erase this with {what}?", err=True)
 
 
 def _say_kept(memory: Memory, cube: str, what: str) -> None:

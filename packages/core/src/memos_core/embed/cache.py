@@ -38,6 +38,11 @@ class CachingEmbedder:
         """Return what the inner embedder gives, shape (len(texts), dimensions)."""
         return self._inner.embed(texts)
 
+    def forget(self) -> None:
+        """Let go of every vector that is kept."""
+        with self._lock:
+            self._vectors.clear()
+
     def embed_query(self, text: str) -> Vectors:
         """Return the unit vector of the text, shape (dimensions,); the array is read-only."""
         key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

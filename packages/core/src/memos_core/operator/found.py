@@ -62,7 +62,7 @@ def succeeded(
 
     A successor outside `among` (seqs that the filter lets through; None lets all) is left out.
     """
-    newer_of = _newer_of(view, [each.memory.id for each in found])
+    newer_of = _newer_of(view, cube, [each.memory.id for each in found])
     if not newer_of:
         return list(found)
     known = {each.memory.id: replace(each, newer=tuple(newer_of.get(each.memory.id, ()))) for each in found}
@@ -82,14 +82,14 @@ def succeeded(
     return placed[::-1]
 
 
-def _newer_of(view: View, ids: Sequence[str]) -> dict[str, list[str]]:
+def _newer_of(view: View, cube: CubeHeader, ids: Sequence[str]) -> dict[str, list[str]]:
     """Return what supersedes these memories, and what supersedes that, and so on."""
     newer_of: dict[str, list[str]] = defaultdict(list)
     asked: set[str] = set()
     frontier = list(ids)
     while frontier:
         asked.update(frontier)
-        pairs = view.successors(frontier)
+        pairs = view.successors(cube, frontier)
         for newer, older in pairs:
             newer_of[older].append(newer)
         frontier = list({newer for newer, _ in pairs} - asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,7 +16,7 @@ from memos_core.protocols import KeyRow, TextIndex, Vectors
 from memos_core.query import Where
 from memos_core.tiers.text.lexical import terms
 from memos_core.tiers.text.resident import Resident
-from memos_core.vault import keyring, outbox
+from memos_core.vault import former, keyring, outbox
 from memos_core.vault.view import View
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,8 @@ class Proposer:
         else:
             seqs = self._likely(view, cube, query, vector, model=model, count=count, among=among, where=where)
         keys = Resident(dimensions=len(vector))
-        beside = keyring.beside(view.connection, cube, sorted(seqs), reach=REACH)
-        keys.apply(keyring.key_rows(view.connection, cube, model, beside), change=cube.change)
+        beside = former.beside(view, cube, sorted(seqs), reach=REACH)
+        keys.apply(former.key_rows(view, cube, model, beside), change=cube.change)
         return keys
 
     def _likely(
@@ -74,6 +74,9 @@ class Proposer:
         where: Where,
     ) -> set[int]:
         limit, wanted = max(PROPOSED, 4 * count), terms(query)
+        if any(each.at is not None for each in cube.members):  # the indexes know the present only
+            rows = former.key_rows(view, cube, model, None if among is None else sorted(among))
+            return set(likely(rows, vector, wanted, limit=limit))
         while True:
             lexical = {seq for seq, _ in keyring.lexical_matches(view.connection, cube, wanted, limit=limit)}
             dense = self._dense(view, cube, vector, model=model, limit=limit, where=where)
@@ -88,26 +91,38 @@ class Proposer:
         self, view: View, cube: CubeHeader, vector: Vectors, *, model: str, limit: int, where: Where
     ) -> set[int]:
         try:
-            if self.indexer.owed(cube_id=cube.id) > MOST_OWED:
+            if any(self.indexer.owed(cube_id=each) > MOST_OWED for each in cube.holders):
                 self.indexer.drain(until=MOST_OWED)
-            owed = outbox.owed_memories(view.connection, cube.id, limit=2 * MOST_OWED)
-            found = self.index().search(
-                vector, cubes=[cube_key(cube.id)], limit=limit, since=where.since, until=where.until
-            )
+            owed = [
+                memory_id
+                for each in cube.holders
+                for memory_id in outbox.owed_memories(view.connection, each, limit=2 * MOST_OWED)
+            ]
+            keys = [cube_key(each) for each in cube.holders]
+            found = self.index().search(vector, cubes=keys, limit=limit, since=where.since, until=where.until)
         except BackendUnavailable as exc:
             log.warning("the index is not available; comparing every key", extra={"cause": str(exc)})
-            return set(nearest(keyring.key_rows(view.connection, cube, model), vector, limit=limit))
+            return set(nearest(former.key_rows(view, cube, model), vector, limit=limit))
         return set(view.seqs_of(cube, [*(each.id for each in found), *owed]).values())
 
 
 def nearest(rows: Iterable[KeyRow], vector: Vectors, *, limit: int) -> list[int]:
     """Return the `limit` memories nearest to the vector, best first, holding few rows at a time."""
-    best: list[tuple[float, int]] = []
-    pending = iter(rows)
+    return likely(rows, vector, (), limit=limit)
+
+
+def likely(rows: Iterable[KeyRow], vector: Vectors, words: Sequence[str], *, limit: int) -> list[int]:
+    """Return the `limit` memories nearest to the vector, then as many that share most of the words."""
+    near: list[tuple[float, int]] = []
+    sharing: list[tuple[float, int]] = []
+    wanted, pending = set(words), iter(rows)
     while batch := list(islice(pending, _SLICE)):
         keys = Resident(dimensions=len(vector))
         keys.apply(batch, change=0)
         likeness = keys.cosines(vector)
         pairs = zip(likeness.tolist(), keys.arrays.traits.seqs.tolist(), strict=True)
-        best = heapq.nlargest(limit, [*best, *pairs])
-    return [seq for _, seq in best]
+        near = heapq.nlargest(limit, [*near, *pairs])
+        if wanted:
+            shared = ((len(wanted.intersection(row.terms.split())), row.seq) for row in batch)
+            sharing = heapq.nlargest(limit, [*sharing, *(each for each in shared if each[0])])
+    return [seq for _, seq in [*near, *sharing]]

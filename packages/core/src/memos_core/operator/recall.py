@@ -6,14 +6,14 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memos_core.cube import CubeHeader, Principal, Right
+from memos_core.cube import CubeHeader, Principal
 from memos_core.errors import BackendError
 from memos_core.memory import Memory
 from memos_core.operator.found import Found, fitted, succeeded
@@ -24,6 +24,8 @@ from memos_core.operator.residents import Residents
 from memos_core.protocols import Embedder, TextIndex, Vectors, checked_vectors
 from memos_core.query import Recall, Where
 from memos_core.tiers.text.resident import Resident
+from memos_core.timeline import At
+from memos_core.vault import pasts
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.view import View
 
@@ -41,6 +43,7 @@ class Ask:
     k: int
     where: Where
     budget: int | None
+    at: At | None = None
 
     @property
     def wanted(self) -> int:
@@ -49,7 +52,10 @@ class Ask:
 
 
 class Recaller:
-    """Answers queries. `embedder` and `index` are called when they are needed."""
+    """Answers queries. `embedder` and `index` are called when they are needed.
+
+    `ready` is called before a past state is looked at: it sees that everything in it has keys.
+    """
 
     def __init__(
         self,
@@ -59,28 +65,36 @@ class Recaller:
         residents: Residents,
         index: Callable[[], TextIndex],
         indexer: Indexer,
+        ready: Callable[[Principal, Sequence[str], At], None],
     ) -> None:
         self._catalog, self._embedder, self._residents = catalog, embedder, residents
+        self._ready = ready
         self._proposer = Proposer(index, indexer)
         self._uses: Counter[int] = Counter()
         self._counting = threading.Lock()
 
-    def recall(self, principal: Principal, cube_id: str, ask: Ask) -> Recall:
-        """Return the memories of a cube that answer best, best first."""
+    def recall(self, principal: Principal, cube_ids: str | Sequence[str], ask: Ask) -> Recall:
+        """Return the memories of a cube (or of several, as one) that answer best, best first."""
         begin = time.perf_counter()
+        ids = [cube_ids] if isinstance(cube_ids, str) else cube_ids
         found = None
         while found is None:  # again where the store changed over to another embedder meanwhile
             embedder = self._embedder()
-            found = self._answer(principal, cube_id, ask, embedder)
-        self._count(each.seq for each in found)
+            if ask.at is not None:
+                self._ready(principal, ids, ask.at)
+            found = self._answer(principal, ids, ask, embedder)
+        if ask.at is None:  # who looks at the past uses nothing of the present
+            self._count(each.seq for each in found)
         hits = tuple(each.hit for each in found)
         return Recall(ask.query, hits, took=time.perf_counter() - begin)
 
-    def _answer(self, principal: Principal, cube_id: str, ask: Ask, embedder: Embedder) -> list[Found] | None:
+    def _answer(
+        self, principal: Principal, ids: Sequence[str], ask: Ask, embedder: Embedder
+    ) -> list[Found] | None:
         """Return the hits, or None where the store's vectors are no longer of this embedder."""
         vector = checked_vectors(embedder.embed_query(ask.query), embedder)
         with self._catalog.read() as view:
-            cube = view.enter(cube_id, principal, Right.READ)
+            cube = pasts.entered(view, principal, ids, ask.at)
             if not view.is_embedded_by(embedder.identity):
                 return None
             among = None if ask.where.is_empty else frozenset(view.seqs_matching(cube, ask.where))

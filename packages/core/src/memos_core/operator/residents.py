@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
 from memos_core.cube import CubeHeader
 from memos_core.tiers.text.resident import Resident
-from memos_core.vault import keyring
+from memos_core.vault import former, keyring
 from memos_core.vault.view import View
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ class _Place:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     keys: Resident | None = None
+    changes: tuple[int, ...] = ()  # of each cube, as the keys have it
     again: int = 0  # the change number before which the cube's keys are known to be too large
 
 
@@ -40,7 +41,7 @@ class Residents:
 
     def __init__(self, *, budget: int) -> None:
         self.budget = budget
-        self._places: OrderedDict[tuple[str, str, str], _Place] = OrderedDict()
+        self._places: OrderedDict[tuple[str, ...], _Place] = OrderedDict()
         self._choosing = threading.Lock()
 
     @contextmanager
@@ -49,7 +50,7 @@ class Residents:
     ) -> Generator[Resident | None]:
         """Give the cube's keys as of `view` or newer, for this block alone; None if they are too large."""
         with self._choosing:
-            name = (cube.id, cube.access.audience, model)
+            name = (*(part for each in cube.members for part in _named(each)), model)
             place = self._places.setdefault(name, _Place())
             self._places.move_to_end(name)
         with ExitStack() as held:
@@ -62,33 +63,37 @@ class Residents:
         self._evict()
 
     def _refresh(self, place: _Place, view: View, cube: CubeHeader, *, model: str, dimensions: int) -> None:
-        keys = place.keys
-        if keys is not None and keys.change < cube.change:
-            changed = keyring.changed_since(view.connection, cube, keys.change)
-            keys.apply(
-                keyring.key_rows(view.connection, cube, model, changed), gone=changed, change=cube.change
-            )
+        keys, changes = place.keys, tuple(each.change for each in cube.members)
+        if keys is not None and sum(place.changes) < sum(changes):
+            changed = [
+                seq
+                for each, change in zip(cube.members, place.changes, strict=True)
+                for seq in keyring.changed_since(view.connection, each, change)
+            ]
+            keys.apply(former.key_rows(view, cube, model, changed), gone=changed, change=sum(changes))
+            place.changes = changes
         if keys is None or keys.is_worn:
-            keys = self._loaded(place, view, cube, model=model, dimensions=dimensions)
+            keys, place.changes = self._loaded(place, view, cube, model=model, dimensions=dimensions), changes
         place.keys = keys if keys is not None and keys.size <= self.budget else None
 
     def _loaded(
         self, place: _Place, view: View, cube: CubeHeader, *, model: str, dimensions: int
     ) -> Resident | None:
         """Return the cube's keys, or None where they are too large."""
-        if cube.change < place.again:  # counting the keys of 100,000 memories takes 0.3 s
+        change = sum(each.change for each in cube.members)
+        if change < place.again:  # counting the keys of 100,000 memories takes 0.3 s
             return None
-        count = keyring.key_count(view.connection, cube, model)
+        count = former.key_count(view, cube, model)
         if count * (4 * dimensions + KEY_OVERHEAD) > self.budget:
-            place.again = cube.change + _AGAIN
+            place.again = change + _AGAIN
             return None
         keys = Resident(dimensions=dimensions)
-        rows = iter(keyring.key_rows(view.connection, cube, model))
+        rows = former.key_rows(view, cube, model)
         while batch := list(islice(rows, _SLICE)):
-            keys.apply(batch, change=cube.change)
-        keys.change = cube.change  # an empty cube has no batch
+            keys.apply(batch, change=change)
+        keys.change = change  # an empty cube has no batch
         if keys.size > self.budget:
-            place.again = cube.change + _AGAIN
+            place.again = change + _AGAIN
         return keys
 
     def _evict(self) -> None:
@@ -105,7 +110,18 @@ class Residents:
         """Return how many cubes are resident."""
         return sum(place.keys is not None for place in list(self._places.values()))
 
+    def drop(self, cube_ids: Collection[str]) -> None:
+        """Forget these cubes, as when words of theirs were erased; who asks one reads it again."""
+        with self._choosing:
+            for name in [name for name in self._places if not set(name[:-1:3]).isdisjoint(cube_ids)]:
+                del self._places[name]
+
     def clear(self) -> None:
         """Forget everything, as when the embedder changes."""
         with self._choosing:
             self._places.clear()
+
+
+def _named(cube: CubeHeader) -> tuple[str, str, str]:
+    """Return what keys are the same for: the cube, who sees as much of it, when it is looked at."""
+    return cube.id, cube.access.audience, "" if cube.at is None else str(cube.at)

@@ -62,8 +62,8 @@ def _jsonl(text: str) -> list[Conversation]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        record = _parsed(line, first_line=number)
-        with _naming(f"line {number}", line=number):
+        record = parsed(line, first_line=number)
+        with naming(f"line {number}", line=number):
             session = _optional(record, "session")
             sessions.setdefault(session, []).append(_message(record))
     return [_conversation(None, session, messages) for session, messages in sessions.items()]
@@ -71,14 +71,14 @@ def _jsonl(text: str) -> list[Conversation]:
 
 def _openai(text: str) -> list[Conversation]:
     """Read a list of chat messages, or an object that holds one under `messages`."""
-    data = _parsed(text)
+    data = parsed(text)
     if isinstance(data, Mapping):
         data = data.get("messages")
     if not isinstance(data, list):
         raise FormatError("no messages: expected a JSON list, or an object with a `messages` list")
     messages: list[Message] = []
     for number, record in enumerate(data, start=1):
-        with _naming(f"message {number}"):
+        with naming(f"message {number}"):
             if isinstance(record, Mapping) and not _content(record).strip():
                 continue  # a turn that only calls tools says nothing
             messages.append(_message(record))
@@ -87,10 +87,10 @@ def _openai(text: str) -> list[Conversation]:
 
 def _locomo(text: str) -> list[Conversation]:
     """Read LoCoMo samples: sessions of turns with `dia_id`, each session with its date and time."""
-    data = _parsed(text)
+    data = parsed(text)
     found: list[Conversation] = []
     for number, sample in enumerate(data if isinstance(data, list) else [data], start=1):
-        with _naming(f"sample {number}"):
+        with naming(f"sample {number}"):
             name = str(sample.get("sample_id") or number)
             found += [
                 _conversation(name, session, messages)
@@ -124,7 +124,7 @@ def _message(record: Any) -> Message:
     speaker = _optional(record, "speaker") or _optional(record, "name") or role
     if speaker is None:
         raise FormatError("a message needs a `speaker` or a `role`")
-    return Message(speaker, _content(record), at=_time(record), role=role, id=_optional(record, "id"))
+    return Message(speaker, _content(record), at=time_of(record), role=role, id=_optional(record, "id"))
 
 
 def _content(record: Mapping[str, Any]) -> str:
@@ -139,7 +139,7 @@ def _content(record: Mapping[str, Any]) -> str:
     return content
 
 
-def _time(record: Mapping[str, Any]) -> datetime | None:
+def time_of(record: Mapping[str, Any]) -> datetime | None:
     """Return the message's time (`at`, `timestamp`, `created_at`): ISO 8601 with a zone, or Unix seconds."""
     value = next(
         (record[name] for name in ("at", "timestamp", "created_at") if record.get(name) is not None), None
@@ -164,7 +164,7 @@ def _optional(record: Any, name: str) -> str | None:
     return value
 
 
-def _parsed(text: str, *, first_line: int = 1) -> Any:
+def parsed(text: str, *, first_line: int = 1) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as exc:
@@ -197,7 +197,7 @@ def _told_apart(messages: Iterable[Message]) -> Iterator[Message]:
 
 
 @contextmanager
-def _naming(place: str, *, line: int | None = None) -> Generator[None]:
+def naming(place: str, *, line: int | None = None) -> Generator[None]:
     """Say where in the file an error happened."""
     try:
         yield

@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from memos_core.cube import CubeHeader, Principal, Right
-from memos_core.memory import Memory
+from memos_core.errors import InvalidInput
+from memos_core.memory import COPY, Memory, Relation, Trust
 from memos_core.protocols import Embedder
-from memos_core.reader.drafts import statement_digest
 from memos_core.reader.keys import keys_of
-from memos_core.vault import tx_life, tx_share
+from memos_core.vault import tx_life, tx_share, tx_trust
 from memos_core.vault.catalog import Catalog
-from memos_core.vault.draft import Draft, Keys
+from memos_core.vault.draft import Draft, Keys, statement_digest
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import Known
 
@@ -28,22 +28,42 @@ class Intake:
     def __init__(self, catalog: Catalog, *, embedder: Callable[[], Embedder]) -> None:
         self._catalog, self._embedder = catalog, embedder
 
-    def state(self, principal: Principal, cube_id: str, draft: Draft) -> Memory:
-        """Write a statement; an equal one gets another source, and tags it lacked, instead of a twin."""
+    def state(
+        self, principal: Principal, cube_id: str, draft: Draft, *, derived_from: Sequence[str] = ()
+    ) -> Memory:
+        """Write a statement; an equal one gets another source, and tags it lacked, instead of a twin.
+
+        Two that are not trusted alike are two memories: neither gains or loses by what the other says.
+        It is linked to what it is derived from in the same transaction.
+        """
         with self._catalog.read() as view:
-            known = view.statement(view.enter(cube_id, principal, Right.WRITE), draft.digest)
+            cube = view.enter(cube_id, principal, Right.WRITE)
+            trust = tx_trust.bounded(view, cube, draft, derived_from).trust
+            known = view.statement(cube, draft.digest, trust)
         keys = None if known else keys_of([draft], self._embedder())[0]
         with self._catalog.write(principal) as tx:
             cube = tx.open(cube_id)
-            known = tx.statement(cube, draft.digest)
+            draft = tx_trust.bounded(tx, cube, draft, derived_from)
+            known = tx.statement(cube, draft.digest, draft.trust)
             if known is not None:
-                return self._restate(tx, cube, known, draft)
+                self._restate(tx, cube, known, draft)
+                return self._derived(tx, cube, known, derived_from)
             if keys is not None and tx.is_embedded_by(keys.model):
                 seq = tx.add(cube, [(draft, keys)])[0]
-                return tx.hydrate(cube, [seq])[seq]
-        return self.state(principal, cube_id, draft)  # the store changed between the two looks
+                return self._derived(tx, cube, tx.hydrate(cube, [seq])[seq].id, derived_from)
+        return self.state(
+            principal, cube_id, draft, derived_from=derived_from
+        )  # changed between the two looks
 
-    def _restate(self, tx: Tx, cube: CubeHeader, memory_id: str, draft: Draft) -> Memory:
+    def _derived(self, tx: Tx, cube: CubeHeader, memory_id: str, derived_from: Sequence[str]) -> Memory:
+        """Link a memory to what it is derived from; return it."""
+        for source in derived_from:
+            if source == memory_id:
+                raise InvalidInput(f"{memory_id!r} says this already: nothing is derived from itself")
+            tx.link(cube, memory_id, Relation.DERIVED_FROM, source)
+        return tx.memory(cube, memory_id)
+
+    def _restate(self, tx: Tx, cube: CubeHeader, memory_id: str, draft: Draft) -> None:
         """Give a known statement another source, and whatever the header lacked."""
         draft = tx_share.allowed(tx, cube, draft)
         tx.add_source(cube, memory_id, draft)
@@ -51,7 +71,6 @@ class Intake:
         if changes:
             tx.revise(cube, memory_id, changes=changes, keys=None)
         tx_life.overlap(tx, cube, memory_id)
-        return tx.memory(cube, memory_id)
 
     def say(self, principal: Principal, cube_id: str, drafts: Sequence[Draft]) -> list[Memory]:
         """Write messages in one transaction; return one memory a draft, in order.
@@ -64,7 +83,7 @@ class Intake:
             cube = view.enter(cube_id, principal, Right.WRITE)
             known = view.messages(cube, digests)
             lacking = news(drafts, known)
-            if not lacking:
+            if not lacking and not doubts(drafts, known):
                 found = view.hydrate(cube, {each.seq for each in known.values()})
                 return [found[known[digest].seq] for digest in digests]
         embedder = self._embedder()
@@ -76,6 +95,7 @@ class Intake:
             told = news(drafts, known)
             if tx.is_embedded_by(embedder.identity) and all((d.digest, d.text) in keys for d in told):
                 seqs = self._write(tx, cube, told, keys, known)
+                seqs |= _doubted(tx, cube, drafts, known)
                 found = tx.hydrate(cube, set(seqs.values()))
                 return [found[seqs[digest]] for digest in digests]
         return self.say(principal, cube_id, drafts)  # the store changed between the two looks
@@ -96,11 +116,12 @@ class Intake:
         seqs = {digest: each.seq for digest, each in known.items()}
         seqs |= {draft.digest: seq for draft, seq in zip(fresh, added, strict=True)}
         edited = tx.hydrate(cube, {seqs[draft.digest] for draft in edits})
+        ids = {draft.digest: edited[seqs[draft.digest]].id for draft in edits}
         for draft in edits:
-            memory_id = edited[seqs[draft.digest]].id
-            tx.add_source(cube, memory_id, draft)
+            tx.add_source(cube, ids[draft.digest], draft)
             changes = {name: getattr(draft, name) for name in _TOLD}
-            tx.revise(cube, memory_id, changes=changes, keys=keys[draft.digest, draft.text])
+            written = keys[draft.digest, draft.text]
+            seqs[draft.digest] = tx.revise(cube, ids[draft.digest], changes=changes, keys=written)
         return seqs
 
     def revise(
@@ -112,8 +133,9 @@ class Intake:
         text: str,
         expected: int | None,
         changes: dict[str, Any],
+        trust: Trust = Trust.TRUSTED,
     ) -> Memory:
-        """Write the next version of a memory, with its new keys."""
+        """Write the next version of a memory, with its new keys; it is trusted no further than before."""
         with self._catalog.read() as view:
             memory = view.memory(view.enter(cube_id, principal, Right.WRITE), memory_id)
         draft = _redraft(memory, text, changes)
@@ -123,9 +145,11 @@ class Intake:
             if tx.is_embedded_by(keys.model):
                 changed = {**changes, "text": text, "digest": draft.digest}
                 seq = tx.revise(cube, memory_id, changes=changed, keys=keys, expected=expected)
+                if trust is Trust.UNTRUSTED:
+                    tx_trust.distrust(tx, cube, [tx.row(seq).id])
                 return tx.hydrate(cube, [seq])[seq]
         return self.revise(  # the store changed between the two looks
-            principal, cube_id, memory_id, text=text, expected=expected, changes=changes
+            principal, cube_id, memory_id, text=text, expected=expected, changes=changes, trust=trust
         )
 
     def copy(self, principal: Principal, cube_id: str, memory_id: str, *, text: str | None) -> Memory:
@@ -138,7 +162,9 @@ class Intake:
             cube = tx.open(cube_id)
             same = tx.memory(cube, memory_id).version == memory.version
             if same and tx.is_embedded_by(keys.model):
-                if tx.statement(cube, draft.digest) is not None:  # its twin is there: it has to differ
+                if (
+                    tx.statement(cube, draft.digest, draft.trust) is not None
+                ):  # it has to differ from its twin
                     draft = replace(draft, digest=uuid.uuid4().hex)
                 seq = tx_life.copy(tx, cube, memory_id, draft, keys)
                 return tx.hydrate(cube, [seq])[seq]
@@ -154,6 +180,20 @@ def news(drafts: Sequence[Draft], known: Mapping[str, Known]) -> list[Draft]:
             found.append(draft)
             told[draft.digest] = draft.text
     return found
+
+
+def doubts(drafts: Sequence[Draft], known: Mapping[str, Known]) -> list[str]:
+    """Return the ids of known, trusted memories that are told again as untrusted."""
+    doubtful = {draft.digest for draft in drafts if draft.trust is Trust.UNTRUSTED}
+    return [
+        each.memory_id for digest, each in known.items() if digest in doubtful and each.trust == Trust.TRUSTED
+    ]
+
+
+def _doubted(tx: Tx, cube: CubeHeader, drafts: Sequence[Draft], known: Mapping[str, Known]) -> dict[str, int]:
+    """Mark what was told again as untrusted; return by digest under which seqs the cube has it now."""
+    moved = tx_trust.doubt(tx, cube, doubts(drafts, known))
+    return {digest: moved[each.memory_id] for digest, each in known.items() if each.memory_id in moved}
 
 
 def _restated(memory: Memory, draft: Draft) -> dict[str, Any]:
@@ -193,6 +233,7 @@ def _copied(memory: Memory, text: str | None) -> Draft:
         kind=header.kind,
         tags=header.tags,
         origin="copied",
+        made_by=COPY,
         speaker=header.speaker,
         role=header.role,
         event_at=header.event_at,
@@ -200,4 +241,5 @@ def _copied(memory: Memory, text: str | None) -> Draft:
         visibility=rules.visibility,
         sensitivity=rules.sensitivity,
         priority=rules.priority,
+        trust=rules.trust,
     )

@@ -32,13 +32,18 @@ def keys_of(drafts: Sequence[Draft], embedder: Embedder) -> list[Keys]:
     for draft, count in zip(drafts, counts, strict=True):
         found.append(
             Keys(
-                terms=" ".join(terms(f"{_day(draft)} {draft.text}")),
+                terms=terms_of(draft),
                 vectors=vectors[start : start + count],
                 model=embedder.identity,
             )
         )
         start += count
     return found
+
+
+def terms_of(draft: Draft) -> str:
+    """Return the analysed words that a memory is found by: its day's and its own."""
+    return " ".join(terms(f"{_day(draft)} {draft.text}"))
 
 
 def key_texts(draft: Draft) -> list[str]:

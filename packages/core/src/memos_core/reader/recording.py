@@ -10,15 +10,14 @@ from typing import Any
 from sqlalchemy import Row
 
 from memos_core.cube import CubeHeader, Principal, Right
-from memos_core.memory import Visibility
+from memos_core.memory import RECORD_TEXTS, Visibility
 from memos_core.protocols import Embedder
-from memos_core.reader.drafts import record_digest
 from memos_core.reader.keys import keys_of
 from memos_core.record import RECORD, Entry, Record
 from memos_core.redaction import Mode, Redaction
 from memos_core.vault import records, tx_share
 from memos_core.vault.catalog import Catalog
-from memos_core.vault.draft import Draft, Keys
+from memos_core.vault.draft import Draft, Keys, record_digest
 from memos_core.vault.tx import Tx
 
 Rows = Mapping[str, Row[Any]]
@@ -149,4 +148,5 @@ def _retold(
 
 def _draft(entry: Entry, now: datetime | None) -> Draft:
     expires_at = None if now is None or entry.ttl is None else now + entry.ttl
-    return Draft(text=entry.text, digest=record_digest(entry.key), kind=RECORD, expires_at=expires_at)
+    digest = record_digest(entry.key)
+    return Draft(text=entry.text, digest=digest, kind=RECORD, made_by=RECORD_TEXTS, expires_at=expires_at)

@@ -7,16 +7,21 @@ file goes afterwards; a stale row is never served meanwhile, and says that the f
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, not_, select, update
 
-from memos_core.cube import CubeHeader
+from memos_core.cube import Access, CubeHeader, Right
+from memos_core.lineage import Product
 from memos_core.segment import Origin
-from memos_core.vault.schema import artifacts, lineage, memories, parts
+from memos_core.vault import scope
+from memos_core.vault.schema import artifacts, cubes, lineage, memories, parts
 from memos_core.vault.statements import in_sight, visible_to
+
+NOBODY: Final = ""
+"""The owner of a cube that was erased, until the files made from it are gone. No principal is called so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +103,12 @@ def _present(
     wanted = {source.memory_id: source.version for source in sources}
     found: dict[int, int] = {}
     for part in parts(list(wanted)):
-        rows = connection.execute(
-            select(memories.c.seq, memories.c.id, memories.c.version, memories.c.cube_id).where(
-                memories.c.id.in_(part), in_sight(now)
-            )
-        )
+        query = select(memories.c.seq, memories.c.id, memories.c.version, memories.c.cube_id)
+        query = query.where(memories.c.id.in_(part), in_sight(now))
+        if not cube.is_plain:
+            whole = replace(cube, access=Access(rights=frozenset(Right)))
+            query = scope.moved(query, whole, now)
+        rows = connection.execute(query)
         found |= {
             row.seq: row.version for row in rows if row.cube_id == cube.id and wanted[row.id] == row.version
         }
@@ -183,8 +189,9 @@ def known(connection: Connection, cube: CubeHeader, keys: Collection[str]) -> di
 
 def _shown(cube: CubeHeader) -> ColumnElement[bool]:
     """Return the condition that nothing in an artifact is hidden from whoever entered the cube."""
-    hidden = select(lineage.c.memory_seq).join(memories, memories.c.seq == lineage.c.memory_seq)
-    hidden = hidden.where(lineage.c.artifact_seq == artifacts.c.seq, not_(visible_to(cube.access)))
+    made_from = lineage.alias("made_from")
+    hidden = select(made_from.c.memory_seq).join(memories, memories.c.seq == made_from.c.memory_seq)
+    hidden = hidden.where(made_from.c.artifact_seq == artifacts.c.seq, not_(visible_to(cube.access)))
     return not_(hidden.correlate(artifacts).exists())
 
 
@@ -206,9 +213,34 @@ def sources_of(connection: Connection, key: str) -> list[Origin]:
     return [Origin(memory_id, version) for memory_id, version in rows]
 
 
+def products_of(connection: Connection, cube: CubeHeader, seq: int) -> list[Product]:
+    """Return what was made from a memory, as far as nothing else in it is hidden, oldest first."""
+    query = (
+        select(artifacts, lineage.c.version)
+        .join(lineage, lineage.c.artifact_seq == artifacts.c.seq)
+        .where(lineage.c.memory_seq == seq, artifacts.c.cube_id == cube.id, _shown(cube))
+        .order_by(artifacts.c.seq)
+    )
+    names = ("key", "kind", "version", "size", "created_at", "stale")
+    return [Product(**{name: getattr(row, name) for name in names}) for row in connection.execute(query)]
+
+
 def blobs_in_use(connection: Connection) -> set[str]:
     """Return the names of all files that a row knows, stale rows included."""
     return set(connection.execute(select(artifacts.c.blob)).scalars())
+
+
+def erased_cubes(connection: Connection) -> list[str]:
+    """Return the ids of the erased cubes from which no artifact is left."""
+    held = select(artifacts.c.cube_id)
+    query = select(cubes.c.id).where(cubes.c.owner == NOBODY, cubes.c.id.not_in(held))
+    return list(connection.execute(query).scalars())
+
+
+def drop_cubes(connection: Connection, ids: Collection[str]) -> None:
+    """Delete the rows of erased cubes."""
+    for part in parts(list(ids)):
+        connection.execute(delete(cubes).where(cubes.c.id.in_(part), cubes.c.owner == NOBODY))
 
 
 def pin(connection: Connection, key: str, *, pinned: bool) -> None:

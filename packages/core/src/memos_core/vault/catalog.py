@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, update
 
 from memos_core.cube import SYSTEM, Principal
 from memos_core.vault import tx_life
-from memos_core.vault.engine import READ_ONLY, open_engine, translated, use_write_ahead_log
+from memos_core.vault.engine import READ_ONLY, open_engine, run_alone, translated, use_write_ahead_log
 from memos_core.vault.migrate import migrate
 from memos_core.vault.schema import memories, store
 from memos_core.vault.settings import ERASED_WORDS
@@ -62,13 +62,35 @@ class Catalog:
             tx_life.first_uses(tx, uses.keys())
 
     def scrub(self) -> None:
-        """Take what was erased out of the full-text index's bytes too, if anything was."""
+        """Take what was erased out of the bytes of the full-text index and of the log, if anything was.
+
+        While somebody reads an older state, the log has to stay; then this is still owed.
+        """
         with self.read() as view:
-            if not view.has_erased_words():
-                return
+            owed = view.setting(ERASED_WORDS)
+        if owed is None:
+            return
         with self.connection() as connection:
             connection.exec_driver_sql("INSERT INTO lexical(lexical) VALUES('optimize')")
-            connection.execute(delete(store).where(store.c.key == ERASED_WORDS))
+        if self._fold():
+            self.settle(ERASED_WORDS, owed)
+
+    def settle(self, key: str, owed: str) -> None:
+        """Write down that a debt was paid, unless it has grown since it was read as `owed`."""
+        with self.connection() as connection:
+            connection.execute(delete(store).where(store.c.key == key, store.c.value == owed))
+
+    def vacuum(self) -> None:
+        """Write the whole file anew, so that no page holds more than what is there now."""
+        with self._writing:
+            run_alone(self._engine, "VACUUM")
+        self._fold()
+
+    def _fold(self) -> bool:
+        """Fold the log into the file and empty it; return whether nobody was in the way."""
+        with self._writing:
+            ((busy, *_),) = run_alone(self._engine, "PRAGMA wal_checkpoint(TRUNCATE)")
+        return not busy
 
     @contextmanager
     def connection(self) -> Generator[Connection]:

@@ -88,5 +88,6 @@ def _line(row: Mapping[str, Any]) -> AuditLine:
         memory_seq=row["memory_seq"],
         version=row["version"],
         detail=row["detail"],
+        purpose=row["purpose"],
         hash=row.get("hash") or "",
     )

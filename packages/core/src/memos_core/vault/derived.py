@@ -109,6 +109,7 @@ class Derived:
         with self._catalog.read() as view:
             gone = artifacts.stale(view.connection)
         if not gone:
+            self._drop_erased_cubes()
             return 0
         for holder in list(self.holders):
             holder.drop([each.key for each in gone])
@@ -123,9 +124,18 @@ class Derived:
         try:
             with self._catalog.connection() as connection:
                 artifacts.remove(connection, deleted)
+            self._drop_erased_cubes()
         except BackendError as exc:  # the files are gone; that the rows are not yet does no harm
             log.warning("rows of deleted files stay for now", extra={"cause": str(exc)})
         return len(deleted)
+
+    def _drop_erased_cubes(self) -> None:
+        """Delete the rows of erased cubes, once no file is left that was made from one."""
+        with self._catalog.read() as view:
+            waiting = artifacts.erased_cubes(view.connection)
+        if waiting:
+            with self._catalog.connection() as connection:
+                artifacts.drop_cubes(connection, waiting)
 
     def sweep(self) -> None:
         """Delete every file that no row knows, and what is stale. Nobody else may have the folder open."""

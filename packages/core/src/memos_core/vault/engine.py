@@ -63,13 +63,27 @@ def use_write_ahead_log(engine: Engine) -> None:
         connection.close()
 
 
+def run_alone(engine: Engine, statement: str) -> list[Any]:
+    """Run a statement that takes no part in a transaction; return its rows.
+
+    Raises BackendUnavailable where somebody holds the file, BackendError where the disk refuses.
+    """
+    connection = engine.raw_connection()
+    try:
+        return list(connection.cursor().execute(statement).fetchall())
+    except sqlite3.OperationalError as exc:
+        raise _operational(str(exc)) from exc
+    finally:
+        connection.close()
+
+
 @contextmanager
 def translated() -> Generator[None]:
     """Map what SQLite raises to our errors, with the remedy."""
     try:
         yield
     except OperationalError as exc:
-        raise _operational(exc) from exc
+        raise _operational(str(exc.orig)) from exc
     except PoolTimeout as exc:
         raise BackendUnavailable("too many threads read this store at once: try again") from exc
     except DatabaseError as exc:
@@ -80,8 +94,7 @@ def translated() -> Generator[None]:
         raise
 
 
-def _operational(exc: OperationalError) -> BackendError:
-    text = str(exc.orig)
+def _operational(text: str) -> BackendError:
     if "locked" in text or "busy" in text:
         return BackendUnavailable(f"the catalog is busy ({text}): try again")
     if "full" in text or "disk I/O" in text:

@@ -108,7 +108,7 @@ def changed_since(connection: Connection, cube: CubeHeader, change: int) -> list
 
     Erased ones are among them: whoever holds something derived from them must drop it.
     """
-    rows = connection.execute(
+    query = (
         select(schema.audit.c.memory_seq)
         .where(
             schema.audit.c.cube_id == cube.id,
@@ -118,7 +118,7 @@ def changed_since(connection: Connection, cube: CubeHeader, change: int) -> list
         .distinct()
         .order_by(schema.audit.c.memory_seq)
     )
-    return list(rows.scalars())
+    return list(connection.execute(query).scalars())
 
 
 def without_keys(connection: Connection, model: str, *, limit: int) -> list[Unkeyed]:
@@ -157,4 +157,5 @@ def _lacks_keys(model: str) -> ColumnElement[bool]:
 def _fts_query(cube: CubeHeader, terms: Sequence[str]) -> str:
     """Return the FTS5 expression for any of the terms in this cube; terms are words, so quoting is safe."""
     wanted = " OR ".join('"' + term.replace('"', "") + '"' for term in terms)
-    return f'cube:"{governance.cube_key(cube.id)}" AND terms:({wanted})'
+    cubes = " OR ".join(f'"{governance.cube_key(cube_id)}"' for cube_id in cube.holders)
+    return f"cube:({cubes}) AND terms:({wanted})"

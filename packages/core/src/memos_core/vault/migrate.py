@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from memos_core.errors import FormatError, MigrationNeeded
 
-HEAD = "0004"
+HEAD = "0007"
 
 
 def migrate(engine: Engine) -> None:

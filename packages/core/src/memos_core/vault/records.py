@@ -63,7 +63,7 @@ def frozen() -> ColumnElement[bool]:
     return func.coalesce(memories.c.state, "") == State.FROZEN.value
 
 
-def _visible() -> ColumnElement[bool]:
+def may_see() -> ColumnElement[bool]:
     """Return the condition under which whoever entered a cube may see a record of it, for `Access.binds`.
 
     It is that of its memory; one without a memory has an owner and a visibility of its own.
@@ -81,14 +81,14 @@ def _visible() -> ColumnElement[bool]:
 _LASTS = or_(records.c.expires_at.is_(None), records.c.expires_at > statements.NOW, frozen())
 _EXISTS = and_(_LASTS, or_(records.c.memory_seq.is_(None), statements.in_sight(statements.NOW)))
 _OF_CUBE = records.c.cube_id == bindparam("cube")
-_SHOWN = and_(_OF_CUBE, _EXISTS, _visible())
+_SHOWN = and_(_OF_CUBE, _EXISTS, may_see())
 _ROWS = select(*_KEPT).select_from(_BEHIND)
 _OF_KEYS = _ROWS.where(_OF_CUBE, records.c.key.in_(bindparam("keys", expanding=True)))
-_KEYS_VISIBLE = _OF_KEYS.where(_visible())
+_KEYS_VISIBLE = _OF_KEYS.where(may_see())
 _KEYS_SHOWN = _KEYS_VISIBLE.where(_EXISTS)
 _MEMORIES_SHOWN = _ROWS.where(memories.c.id.in_(bindparam("ids", expanding=True)), _SHOWN)
 _NEWEST = _ROWS.where(_SHOWN).order_by(records.c.updated_at.desc(), records.c.seq.desc())
-_OVER = _ROWS.where(_OF_CUBE, records.c.expires_at <= statements.NOW, ~frozen(), _visible())
+_OVER = _ROWS.where(_OF_CUBE, records.c.expires_at <= statements.NOW, ~frozen(), may_see())
 _COUNT = select(func.count()).select_from(_BEHIND).where(_SHOWN)
 _HOLDING = (
     select(records.c.seq)

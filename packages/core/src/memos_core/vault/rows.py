@@ -20,6 +20,7 @@ from memos_core.memory import (
     Revision,
     Source,
     State,
+    Trust,
     Visibility,
 )
 
@@ -29,6 +30,7 @@ def to_cube(row: Row[Any]) -> CubeHeader:
         ttl=None if row.ttl is None else timedelta(microseconds=row.ttl),
         memories=row.max_memories,
         text_bytes=row.max_bytes,
+        purposes=tuple(row.purposes or ()),
     )
     return CubeHeader(
         id=row.id,
@@ -43,7 +45,7 @@ def to_cube(row: Row[Any]) -> CubeHeader:
 def to_memory(row: Row[Any], links: Iterable[Link] = ()) -> Memory:
     return Memory(
         id=row.id,
-        cube=row.cube_id,
+        cube=row._mapping.get("home", row.cube_id),
         version=row.version,
         text=row.text,
         state=State(row.state),
@@ -55,6 +57,7 @@ def to_memory(row: Row[Any], links: Iterable[Link] = ()) -> Memory:
                 expires_at=row.expires_at,
                 sensitivity=row.sensitivity,
                 priority=row.priority,
+                trust=Trust(row.trust),
             ),
             behaviour=Behaviour(
                 hits=row.hits, last_used=row.last_used, usefulness=row.usefulness, lineage=tuple(links)
@@ -68,6 +71,7 @@ def _descriptive(row: Row[Any]) -> Descriptive:
         kind=row.kind,
         tags=tuple(row.tags),
         origin=row.origin,
+        made_by=row.made_by,
         speaker=row.speaker,
         role=row.role,
         session=row.session,
@@ -75,6 +79,7 @@ def _descriptive(row: Row[Any]) -> Descriptive:
         event_at=row.event_at,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        imported_from=row.imported_from,
     )
 
 

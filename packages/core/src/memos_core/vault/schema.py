@@ -1,6 +1,7 @@
 """The catalog's tables. Rows are the truth; everything else in the store can be made anew from them.
 
-`memories` holds the present version, `versions` every version. `vectors` (per embedder) and
+`memories` holds the present version, `versions` every version; `standings` and `former_keys` keep in
+which state a memory was and what it was found by. `twins` are a fork's copies. `vectors` (per embedder) and
 `lexical` (FTS5, made by a migration) are derived from the text, and commit with it here. `artifacts`
 are files made from memories; `lineage` says from which, in which version.
 """
@@ -102,6 +103,11 @@ cubes = Table(
     Column("ttl", BigInteger),  # microseconds that each memory may be known; NULL is no limit, as below
     Column("max_memories", BigInteger),
     Column("max_bytes", BigInteger),
+    Column("base_cube", String, index=True),  # what a fork was made from; NULL for every other cube
+    Column("base_upto", BigInteger),  # the last memory's seq that it shares
+    Column("base_principal", String),  # who forked, and with which rights: what they saw is what is shared
+    Column("base_rights", String),
+    Column("purposes", JSON),  # a list; NULL is every purpose, and none
     UniqueConstraint("owner", "name"),
 )
 
@@ -146,6 +152,7 @@ memories = Table(
     Column("kind", String, nullable=False),
     Column("tags", JSON, nullable=False),
     Column("origin", String, nullable=False),
+    Column("made_by", String, nullable=False, server_default="statement"),  # SQLite wants a default for it
     Column("speaker", String),
     Column("role", String),
     Column("session", String),
@@ -158,12 +165,29 @@ memories = Table(
     Column("expires_at", UtcTime),
     Column("sensitivity", Integer, nullable=False),
     Column("priority", Integer, nullable=False),
+    Column("trust", String, nullable=False, server_default="trusted"),
     Column("hits", Integer, nullable=False),
     Column("last_used", UtcTime),
     Column("usefulness", Float, nullable=False),
+    Column("imported_from", String),  # the digest of the manifest of the file that it came in
     Index(None, "cube_id", "session", "position"),
     Index(None, "cube_id", "digest"),
     sqlite_autoincrement=True,  # a sequence number is never given twice, not even after an erasure
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=True),
+    Column("cube_id", ForeignKey("cubes.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("digest", String, nullable=False),  # of the manifest
+    Column("name", String, nullable=False),  # of the cube in the file, and its owner there
+    Column("owner", String, nullable=False),
+    Column("signer", String),
+    Column("place", String),  # the store that it was fetched from
+    Column("version", BigInteger),  # of the publication
+    Column("by", String, nullable=False),
+    Column("at", UtcTime, nullable=False),
 )
 
 versions = Table(
@@ -178,6 +202,56 @@ versions = Table(
     Column("event_at", UtcTime),
     Column("written_at", UtcTime, nullable=False),
     Column("written_by", String, nullable=False),
+    # SQLite adds no such column without a default.
+    Column("change", BigInteger, nullable=False, server_default="0"),  # the cube's, that wrote it
+    Column("keyed", Integer, nullable=False, server_default="0"),  # the version whose keys are its own
+    Column("speaker", String),
+    Column("role", String),
+)
+
+former_keys = Table(
+    "former_keys",
+    metadata,
+    Column("memory_seq", ForeignKey("memories.seq", ondelete="CASCADE"), primary_key=True),
+    Column("keyed", Integer, primary_key=True),
+    Column("model", String, primary_key=True),
+    Column("key_count", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # as in `vectors`
+    Column("terms", Text, nullable=False),  # as in `lexical`
+)
+
+standings = Table(
+    "standings",
+    metadata,
+    Column("memory_seq", ForeignKey("memories.seq", ondelete="CASCADE"), primary_key=True),
+    Column("until", BigInteger, primary_key=True),  # the cube's change that moved it on
+    Column("state", String, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("cube_id", ForeignKey("cubes.id", ondelete="CASCADE"), primary_key=True),
+    Column("label", String, primary_key=True),
+    Column("change", BigInteger, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("by", String, nullable=False),
+)
+
+twins = Table(
+    "twins",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=True),
+    Column("fork_id", ForeignKey("cubes.id", ondelete="CASCADE"), nullable=False),
+    Column("base_seq", ForeignKey("memories.seq", ondelete="CASCADE"), nullable=False, index=True),
+    Column("copy_seq", ForeignKey("memories.seq", ondelete="SET NULL"), index=True),  # NULL: it has none
+    Column("first_seq", BigInteger, nullable=False),  # that of the first of its kind: its place in a list
+    Column("hidden", Boolean, nullable=False),  # whoever forked never saw it
+    Column("base_version", Integer, nullable=False),  # at which the two last agreed
+    Column("copy_version", Integer, nullable=False),
+    Column("by_copy", Boolean, nullable=False),  # whose version that is
+    Column("state", String, nullable=False),
+    UniqueConstraint("fork_id", "base_seq"),
 )
 
 tags = Table(
@@ -231,7 +305,10 @@ edges = Table(
     Column("source", ForeignKey("memories.id", ondelete="CASCADE"), primary_key=True),
     Column("relation", String, primary_key=True),
     Column("target", ForeignKey("memories.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("change", BigInteger, primary_key=True),  # the cube's, that wrote it
+    Column("cube_id", String, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("ended", BigInteger),  # the cube's change that took it back
 )
 
 vectors = Table(
@@ -284,8 +361,18 @@ audit = Table(
     Column("memory_seq", BigInteger),
     Column("version", Integer),
     Column("detail", String),  # a word of ours: which step was taken, which right was given to whom
+    Column("purpose", String),  # what the principal said it acted for
     Column("hash", String),  # of this line and the one before; the revision that added it filled it in
     Index(None, "cube_id", "change"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("by", String, nullable=False, index=True),
+    Column("at", UtcTime, nullable=False),
+    Column("facts", JSON, nullable=False),  # the receipt: counts and ids, and no word
 )
 
 outbox = Table(

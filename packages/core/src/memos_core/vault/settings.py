@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 
 STORE_ID = "store"
 EMBEDDER = "embedder"
-ERASED_WORDS = "lexical.erased"  # set while FTS5 still holds words of erased memories in its segments
+ERASED_WORDS = "lexical.erased"  # set while the catalog's files still hold erased words in their bytes
+ERASED_BYTES = "index.erased"  # the same of the vector index's files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

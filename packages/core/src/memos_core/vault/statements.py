@@ -63,8 +63,11 @@ def in_state(state: State | None, now: Moment) -> ColumnElement[bool]:
             return and_(memories.c.state == state.value, in_time(now))
 
 
-def matching(where: Where) -> list[ColumnElement[bool]]:
-    """Return the filter as SQL conditions over `memories`."""
+def matching(where: Where, *, plain: bool = True) -> list[ColumnElement[bool]]:
+    """Return the filter as SQL conditions over `memories`.
+
+    The table of tags knows the present only; where the rows are not `plain`, their own lists are read.
+    """
     at = func.coalesce(memories.c.event_at, memories.c.created_at, type_=schema.UtcTime)
     found: list[ColumnElement[bool]] = []
     for column, wanted in (
@@ -74,7 +77,9 @@ def matching(where: Where) -> list[ColumnElement[bool]]:
     ):
         if wanted:
             found.append(column.in_(wanted))
-    if where.tags:
+    if where.tags and not plain:
+        found += [_has_tag(tag) for tag in where.tags]
+    elif where.tags:
         having = select(tags.c.memory_seq).where(tags.c.tag.in_(where.tags)).group_by(tags.c.memory_seq)
         found.append(memories.c.seq.in_(having.having(func.count() == len(where.tags))))
     if where.since is not None:
@@ -83,9 +88,16 @@ def matching(where: Where) -> list[ColumnElement[bool]]:
         found.append(at < where.until)
     if where.max_sensitivity is not None:
         found.append(memories.c.sensitivity <= where.max_sensitivity)
+    if where.trust is not None:
+        found.append(memories.c.trust == str(where.trust))
     if where.min_priority is not None:
         found.append(memories.c.priority >= where.min_priority)
     return found
+
+
+def _has_tag(tag: str) -> ColumnElement[bool]:
+    listed = func.json_each(memories.c.tags).table_valued("value")
+    return select(listed.c.value).select_from(listed).where(listed.c.value == tag).exists()
 
 
 def visible_to(access: Access) -> ColumnElement[bool]:
@@ -137,7 +149,11 @@ SEQS_BY_SEQ = BY_SEQ.with_only_columns(memories.c.seq, memories.c.cube_id)
 VISIBLE_IDS = select(memories.c.id).where(
     memories.c.id.in_(bindparam("ids", expanding=True)), visible_in(memories)
 )
-GRANTED = select(grants.c.right).where(grants.c.cube_id == bindparam("cube"), _granted_to("who"))
+GRANTED = (
+    select(grants.c.right)
+    .distinct()  # who is in fifty groups need not read fifty rows
+    .where(grants.c.cube_id == bindparam("cube"), _granted_to("who"))
+)
 CUBES_OF = (
     select(cubes)
     .where(
@@ -157,17 +173,26 @@ HAS_PUBLIC = (
     )
     .limit(1)
 )
+KEPT_BY_SEQ = select(memories).where(
+    memories.c.seq.in_(bindparam("seqs", expanding=True)),
+    memories.c.state != State.EXPIRED.value,
+    in_time(NOW),
+    visible_in(memories),
+)
 SEQS_BY_ID = select(memories.c.id, memories.c.seq, memories.c.cube_id).where(
     memories.c.id.in_(bindparam("ids", expanding=True))
 )
-EDGES = (
+ANY_EDGES = (
     select(edges)
     .where(edges.c.source.in_(bindparam("ids", expanding=True)))
     .order_by(edges.c.created_at, edges.c.target)
 )
-SUCCESSORS = select(edges.c.source, edges.c.target).where(
+ANY_SUCCESSORS = select(edges.c.source, edges.c.target).where(
     edges.c.target.in_(bindparam("ids", expanding=True)), edges.c.relation == Relation.SUPERSEDES.value
 )
+_STANDS = and_(edges.c.cube_id.in_(bindparam("cubes", expanding=True)), edges.c.ended.is_(None))
+EDGES = ANY_EDGES.where(_STANDS)
+SUCCESSORS = ANY_SUCCESSORS.where(_STANDS)
 BY_ID = select(memories).where(
     memories.c.id == bindparam("id"), memories.c.cube_id == bindparam("cube"), SEEN
 )
@@ -184,12 +209,13 @@ ANY_BY_ID = select(memories).where(
 STATED = (
     select(memories.c.id)
     .where(memories.c.cube_id == bindparam("cube"), memories.c.digest == bindparam("digest"), SEEN)
+    .where(memories.c.trust == bindparam("trust"))
     .limit(1)
 )
 SAID = (
-    select(sources.c.digest, memories.c.seq, memories.c.id, sources.c.text)
+    select(sources.c.digest, memories.c.seq, memories.c.id, sources.c.text, memories.c.trust)
     .join(memories, memories.c.seq == sources.c.memory_seq)
-    .where(sources.c.cube_id == bindparam("cube"), SEEN)
+    .where(sources.c.cube_id.in_(bindparam("cubes", expanding=True)), SEEN)
     .where(sources.c.digest.in_(bindparam("digests", expanding=True)))
     .order_by(sources.c.id)  # the newest telling wins
 )

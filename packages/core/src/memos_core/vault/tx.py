@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
 
 from memos_core.cube import Access, CubeHeader, Principal, Right
+from memos_core.erasure import Erasure
 from memos_core.errors import Conflict, InvalidInput
 from memos_core.governance import cube_key
 from memos_core.lifecycle import check_writable
-from memos_core.memory import Erasure, Link, Relation, State
-from memos_core.vault import artifacts, chain, tx_share, values
+from memos_core.memory import Link, Relation, State
+from memos_core.vault import artifacts, chain, forks, former, tx_erase, tx_share, tx_trust, values
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.keyring import Unkeyed
 from memos_core.vault.schema import (
@@ -24,15 +26,21 @@ from memos_core.vault.schema import (
     lexical,
     memories,
     outbox,
-    records,
     sources,
     store,
     tags,
     vectors,
     versions,
 )
-from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, STORE_ID, EmbedderRecord
+from memos_core.vault.settings import EMBEDDER, STORE_ID, EmbedderRecord
+from memos_core.vault.tx_erase import Tally
 from memos_core.vault.view import View
+
+DIRECTED: Final = {
+    Relation.SUPERSEDES: "a circle of successors has no newest",
+    Relation.DERIVED_FROM: "nothing is derived from itself",
+}
+"""Relations that may not go in a circle, and why."""
 
 
 class Tx(View):
@@ -78,12 +86,12 @@ class Tx(View):
             values.of_memory(cube, draft, position=position, owner=self.principal, now=self.now)
             for (draft, _), position in zip(drafts, positions, strict=True)
         ]
-        first = self._next_seq()
+        first = self.last_seq() + 1
         seqs = list(range(first, first + len(rows)))
         for seq, row in zip(seqs, rows, strict=True):
             row["seq"] = seq
         self.connection.execute(insert(memories), rows)
-        self.connection.execute(insert(versions), [values.of_version(row, by=self.principal) for row in rows])
+        self.connection.execute(insert(versions), [self._version(cube, row, keyed=1) for row in rows])
         self.connection.execute(
             insert(sources),
             [self._source(cube, row, draft) for row, (draft, _) in zip(rows, drafts, strict=True)],
@@ -96,7 +104,7 @@ class Tx(View):
 
     def add_source(self, cube: CubeHeader, memory_id: str, draft: Draft) -> None:
         """Write one more origin of a memory that is already known."""
-        row = self.memory_row(cube, memory_id)
+        row = forks.own(self, cube, self.memory_row(cube, memory_id))
         self.connection.execute(
             insert(sources).values(self._source(cube, {"seq": row.seq, "position": row.position}, draft))
         )
@@ -120,81 +128,71 @@ class Tx(View):
         if expected is not None and row.version != expected:
             raise Conflict(memory_id, expected=expected, found=row.version)
         check_writable(memory_id, State(row.state), verb="revise")
+        row = forks.own(self, cube, row)
+        keyed = former.number(self.connection, row.seq, row.version)
+        if keys is not None:
+            former.keep(self.connection, row.seq, keyed=keyed)
+            self._erase_keys(row.seq)
+            self._write_keys(cube, {row.seq: keys})
+            keyed = row.version + 1
+        self.write_version(cube, row, changes, keyed=keyed, verb="revise")
+        tx_share.check_quota(self, cube)
+        return int(row.seq)
+
+    def write_version(
+        self, cube: CubeHeader, row: Row[Any], changes: Mapping[str, Any], *, keyed: int, verb: str
+    ) -> None:
+        """Write the next version of a row of the cube's own; `keyed` is the number of its keys."""
         new = {**row._mapping, **changes, "version": row.version + 1, "updated_at": self.now}
         self.connection.execute(update(memories).where(memories.c.seq == row.seq).values(new))
-        self.connection.execute(insert(versions).values(values.of_version(new, by=self.principal)))
+        self.connection.execute(insert(versions).values(self._version(cube, new, keyed=keyed)))
         if "tags" in changes:
             self.connection.execute(delete(tags).where(tags.c.memory_seq == row.seq))
             self._write_tags([new])
-        if keys is not None:
-            self._erase_keys(row.seq)
-            self._write_keys(cube, {row.seq: keys})
         artifacts.outdate(self.connection, [row.seq], reason="revised")
-        self._owe(cube, [(memory_id, row.seq, new["version"])], verb="revise")
-        tx_share.check_quota(self, cube)
-        return int(row.seq)
+        self._owe(cube, [(row.id, row.seq, new["version"])], verb=verb)
 
     def erase(self, cube: CubeHeader, memory_id: str) -> Erasure:
         """Delete every row of a memory but the audit lines, which name its id only.
 
         What is archived or expired can be erased too. Raises IllegalTransition for a frozen memory.
         """
-        return self.erase_row(cube, self.any_row(cube, memory_id))
+        return tx_erase.erase_memory(self, cube, memory_id)
 
-    def erase_row(self, cube: CubeHeader, row: Row[Any]) -> Erasure:
-        """Delete a memory by its row, as `erase` does."""
-        memory_id = row.id
-        check_writable(memory_id, State(row.state), verb="forget")
-        erased = self.erase_words(row, reason="erased")
-        erased["memories"] = self.connection.execute(
-            delete(memories).where(memories.c.seq == row.seq)
-        ).rowcount
-        self._owe(cube, [(memory_id, row.seq, row.version)], verb="forget")
-        owed = self.connection.execute(
-            select(func.count()).select_from(outbox).where(outbox.c.memory_id == memory_id)
-        ).scalar_one()
-        return Erasure(memory_id=memory_id, cube=cube.id, at=self.now, erased=erased, owed=min(owed, 1))
+    def erase_row(self, cube: CubeHeader, row: Row[Any], tally: Tally | None = None) -> None:
+        """Delete a memory by its row, as `erase` does; what was erased is added to the tally."""
+        check_writable(row.id, State(row.state), verb="forget")
+        tx_erase.erase_rows(self, cube, [row], tally or Tally())
 
-    def erase_words(self, row: Row[Any], *, reason: str) -> dict[str, int]:
-        """Delete what was said and every trace of it but the memory's own row; count the rows by place.
-
-        What was made from it is marked as stale, and the record that it is found by goes as well.
-        """
-        erased = {"artifacts": artifacts.outdate(self.connection, [row.seq], reason=reason)}
-        if kept := self.connection.execute(delete(records).where(records.c.memory_seq == row.seq)).rowcount:
-            erased["records"] = kept
-        for name, table, condition in (
-            ("links", edges, (edges.c.source == row.id) | (edges.c.target == row.id)),
-            ("sources", sources, sources.c.memory_seq == row.seq),
-            ("tags", tags, tags.c.memory_seq == row.seq),
-            ("vectors", vectors, vectors.c.memory_seq == row.seq),
-            ("lexical", lexical, lexical.c.rowid == row.seq),
-            ("versions", versions, versions.c.memory_seq == row.seq),
-        ):
-            erased[name] = self.connection.execute(delete(table).where(condition)).rowcount
-        if not self.has_erased_words():
-            self.connection.execute(insert(store).values(key=ERASED_WORDS, value=""))
-        return erased
+    def erase_words(self, rows: Sequence[Row[Any]], *, reason: str) -> Counter[str]:
+        """Delete what memories say and every trace of it but their own rows; count the rows by place."""
+        return tx_erase.erase_words(self, rows, reason=reason)
 
     def link(self, cube: CubeHeader, source: str, relation: Relation, target: str) -> Link:
         """Write an edge between two memories of the cube; an edge that exists is returned as it is."""
         start, end = self.memory_row(cube, source), self.memory_row(cube, target)
         check_writable(source, State(start.state), verb="link")
-        for known in self.links_of([start.id]).get(start.id, ()):
+        for known in self.links_of(cube, [start.id]).get(start.id, ()):
             if (known.relation, known.target) == (relation, end.id):
                 return known
-        if relation is Relation.SUPERSEDES and source in self.superseded_by(target):
+        if start.id == end.id:
+            raise InvalidInput("a memory cannot be linked to itself")
+        if relation in DIRECTED and start.id in self.reached(cube, end.id, relation):
             raise InvalidInput(
-                f"{source!r} is superseded by {target!r}: a circle of successors has no newest"
+                f"{target!r} {relation} {source!r} already, if over others: {DIRECTED[relation]}"
             )
+        start = forks.own(self, cube, start)
         link = Link(source=start.id, relation=relation, target=end.id, created_at=self.now)
-        self.connection.execute(
-            insert(edges).values(
-                source=link.source, relation=relation.value, target=link.target, created_at=self.now
-            )
-        )
+        self.write_edge(cube, start.id, relation.value, end.id)
         self._note(cube, "link", memory_id=start.id, seq=start.seq, version=start.version)
+        if relation is Relation.DERIVED_FROM:
+            tx_trust.bound(self, cube, start, end)
         return link
+
+    def write_edge(self, cube: CubeHeader, source: str, relation: str, target: str) -> None:
+        """Write an edge that the cube does not have."""
+        row = {"source": source, "relation": relation, "target": target, "created_at": self.now}
+        self.connection.execute(insert(edges).values(cube_id=cube.id, change=cube.change, **row))
 
     def store_id(self) -> str:
         """Return the store's own name, 32 hexadecimal digits; the first call gives it one."""
@@ -208,6 +206,7 @@ class Tx(View):
     def switch_embedder(self, record: EmbedderRecord) -> None:
         """Make `record` the store's embedder: drop other vectors, and owe the index every memory."""
         self.connection.execute(delete(vectors).where(vectors.c.model != record.identity))
+        former.forget_others(self.connection, record.identity)
         self.connection.execute(delete(store).where(store.c.key == EMBEDDER))
         self.connection.execute(insert(store).values(key=EMBEDDER, value=record.to_json()))
         self.owe_everything()
@@ -230,9 +229,17 @@ class Tx(View):
 
     # --- rows --------------------------------------------------------------------------------
 
-    def _next_seq(self) -> int:
+    def last_seq(self) -> int:
+        """Return the sequence number that was given last."""
         used = self.connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name='memories'")
-        return int(used.scalar() or 0) + 1
+        return int(used.scalar() or 0)
+
+    def row(self, seq: int) -> Row[Any]:
+        """Return a row that is there, whosever it is."""
+        return self.connection.execute(select(memories).where(memories.c.seq == seq)).one()
+
+    def _version(self, cube: CubeHeader, row: Mapping[str, Any], *, keyed: int) -> dict[str, Any]:
+        return values.of_version(row, by=self.principal, change=cube.change, keyed=keyed)
 
     def _positions(self, cube: CubeHeader, drafts: Sequence[Draft]) -> list[int | None]:
         """Give each turn the next free position of its session."""
@@ -243,17 +250,17 @@ class Tx(View):
                 positions.append(None)
                 continue
             if draft.session not in following:
-                following[draft.session] = self._free_position(cube, draft.session)
+                following[draft.session] = self.free_position(cube, draft.session)
             positions.append(following[draft.session])
             following[draft.session] += 1
         return positions
 
-    def _free_position(self, cube: CubeHeader, session: str | None) -> int:
-        last = self.connection.execute(
-            select(func.max(memories.c.position)).where(
-                memories.c.cube_id == cube.id, memories.c.session.is_not_distinct_from(session)
-            )
-        ).scalar()
+    def free_position(self, cube: CubeHeader, session: str | None) -> int:
+        """Return the position of the next turn of a session."""
+        query = select(func.max(memories.c.position)).where(
+            memories.c.cube_id == cube.id, memories.c.session.is_not_distinct_from(session)
+        )
+        last = self.ask(cube, query).scalar()
         return 0 if last is None else int(last) + 1
 
     def _write_tags(self, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, insert, select, update
 
 from memos_core.cube import CubeHeader
 from memos_core.governance import cube_key
 from memos_core.lifecycle import IN_USE, Standing, Trigger, advanced, is_overdue, moved
 from memos_core.memory import Memory, Relation, State
-from memos_core.vault import artifacts, statements
+from memos_core.vault import artifacts, forks, statements
 from memos_core.vault.draft import Draft, Keys
-from memos_core.vault.schema import OUT_OF_SIGHT, lexical, memories, parts
+from memos_core.vault.schema import OUT_OF_SIGHT, lexical, memories, parts, standings
 from memos_core.vault.tx import Tx
 
 BATCH: Final = 500  # memories that upkeep moves in one transaction
@@ -25,6 +25,7 @@ _EMPTY: Final[Mapping[str, Any]] = {
     "kind": "",
     "tags": [],
     "origin": "",
+    "made_by": "",
     "speaker": None,
     "role": None,
     "session": None,
@@ -109,12 +110,23 @@ def _aged(tx: Tx, rows: Sequence[Row[Any]], trigger: Trigger, *, idle: timedelta
     return done
 
 
+def stand(tx: Tx, cube: CubeHeader, row: Row[Any], to: State, *, verb: str) -> None:
+    """Give a memory the state that it had elsewhere or at another time, which the table need not lead to."""
+    _move(tx, cube, row, to, verb=verb)
+
+
 def _move(tx: Tx, cube: CubeHeader, row: Row[Any], to: State, *, verb: str) -> None:
     """Write the new state: every change of state that a reader can notice goes through here."""
+    if to is State.EXPIRED:
+        forks.gone(tx, tx.row(row.seq), verb=verb)
+    else:
+        row = forks.own(tx, cube, row)
+    before = {"memory_seq": row.seq, "until": cube.change, "state": row.state}
+    tx.connection.execute(insert(standings).prefix_with("OR IGNORE").values(before))
     values: dict[str, Any] = {"state": to.value}
     match to:
         case State.EXPIRED:
-            tx.erase_words(row, reason="expired")
+            tx.erase_words([row], reason="expired")
             values |= _EMPTY
         case State.ARCHIVED:
             _hide_words(tx, row.seq, cube="")

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from sqlalchemy import (
     BigInteger,
@@ -16,6 +16,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    null,
     or_,
     select,
     type_coerce,
@@ -24,11 +25,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from memos_core import governance
-from memos_core.cube import CubeHeader, Grant, Group, Limits, Principal, Right
+from memos_core.cube import Access, CubeHeader, Grant, Group, Limits, Principal, Right
 from memos_core.errors import Forbidden, NotFound, QuotaExceeded
 from memos_core.lifecycle import check_writable
-from memos_core.memory import State, Visibility
-from memos_core.vault import artifacts
+from memos_core.memory import State, Trust, Visibility
+from memos_core.vault import artifacts, forks, tx_trust
 from memos_core.vault.draft import Draft
 from memos_core.vault.schema import cubes, grants, groups, members, memories, records
 
@@ -155,7 +156,8 @@ def _cubes_of(tx: Tx, group_id: str) -> list[str]:
 def limit(tx: Tx, cube: CubeHeader, limits: Limits) -> None:
     """Set what the cube may hold; what is there is known no longer than a new TTL allows."""
     ttl = None if limits.ttl is None else limits.ttl // _MICROSECOND
-    values = {"ttl": ttl, "max_memories": limits.memories, "max_bytes": limits.text_bytes}
+    values: dict[str, Any] = {"ttl": ttl, "max_memories": limits.memories, "max_bytes": limits.text_bytes}
+    values["purposes"] = list(limits.purposes) or null()
     tx.connection.execute(update(cubes).where(cubes.c.id == cube.id).values(values))
     if ttl is not None:
         latest = type_coerce(memories.c.created_at, BigInteger) + ttl
@@ -166,6 +168,7 @@ def limit(tx: Tx, cube: CubeHeader, limits: Limits) -> None:
             update(memories).where(there, later).values({"expires_at": type_coerce(latest, BigInteger)})
         )
         _end_records(tx, cube, ttl)
+    values["purposes"] = ",".join(limits.purposes) or None
     tx._note(cube, "limit", detail=" ".join(f"{name}={value}" for name, value in values.items()))
 
 
@@ -195,13 +198,14 @@ def check_quota(tx: Tx, cube: CubeHeader) -> None:
     if limits.memories is None and limits.text_bytes is None:
         return
     there = (memories.c.cube_id == cube.id) & (memories.c.state != State.EXPIRED.value)
-    count = tx.connection.execute(select(func.count()).select_from(memories).where(there)).scalar_one()
+    whole = replace(cube, access=Access(rights=frozenset(Right)))  # what others hide counts, too
+    count = tx.ask(whole, select(func.count()).select_from(memories).where(there)).scalar_one()
     if limits.memories is not None and count > limits.memories:
         raise QuotaExceeded(cube.name, what="memories", limit=limits.memories, wanted=count)
     if limits.text_bytes is None:
         return
     size = func.coalesce(func.sum(func.length(cast(memories.c.text, LargeBinary))), 0)
-    held = tx.connection.execute(select(size).where(there)).scalar_one()
+    held = tx.ask(whole, select(size).where(there)).scalar_one()
     if held > limits.text_bytes:
         raise QuotaExceeded(cube.name, what="bytes of text", limit=limits.text_bytes, wanted=held)
 
@@ -212,7 +216,8 @@ def check_quota(tx: Tx, cube: CubeHeader) -> None:
 def classify(tx: Tx, cube: CubeHeader, memory_id: str, changes: dict[str, Any]) -> None:
     """Change who may see a memory, how sensitive it is, how much it counts.
 
-    Who may see it is up to its owner and to the cube's admins; it takes SHARE to make it public.
+    Who may see it is up to its owner and to the cube's admins; it takes SHARE to make it public, and
+    ADMIN to declare it trusted.
     """
     row = tx.memory_row(cube, memory_id)
     check_writable(row.id, State(row.state), verb="classify")
@@ -221,10 +226,25 @@ def classify(tx: Tx, cube: CubeHeader, memory_id: str, changes: dict[str, Any]) 
             raise Forbidden(tx.principal.name, verb="decide who sees", what=f"memory {memory_id!r}")
         if changes["visibility"] == Visibility.PUBLIC.value:
             check_publish(cube)
+    row = forks.own(tx, cube, row)
+    if changes.get("trust", row.trust) != row.trust:
+        _retrust(tx, cube, row, Trust(changes["trust"]))
     tx.connection.execute(update(memories).where(memories.c.seq == row.seq).values(changes))
     if changes.get("visibility", row.visibility) != row.visibility:
         artifacts.outdate(tx.connection, [row.seq], reason="classified")
-    tx._owe(cube, [(row.id, row.seq, row.version)], verb="classify", detail=changes.get("visibility"))
+    detail = " ".join(str(changes[name]) for name in ("visibility", "trust") if name in changes) or None
+    tx._owe(cube, [(row.id, row.seq, row.version)], verb="classify", detail=detail)
+
+
+def _retrust(tx: Tx, cube: CubeHeader, row: Row[Any], trust: Trust) -> None:
+    match trust:
+        case Trust.TRUSTED:
+            tx_trust.check_trusting(tx, cube, row)
+            artifacts.outdate(tx.connection, [row.seq], reason="trusted")
+        case Trust.UNTRUSTED:
+            tx_trust.distrust(tx, cube, [row.id])
+        case _:
+            assert_never(trust)
 
 
 def check_publish(cube: CubeHeader) -> None:

@@ -26,6 +26,7 @@ def of_memory(
         "kind": draft.kind,
         "tags": list(draft.tags),
         "origin": draft.origin,
+        "made_by": draft.made_by,
         "speaker": draft.speaker,
         "role": draft.role,
         "session": draft.session,
@@ -38,14 +39,16 @@ def of_memory(
         "expires_at": draft.expires_at,
         "sensitivity": draft.sensitivity,
         "priority": draft.priority,
+        "trust": draft.trust.value,
         "hits": 0,
         "last_used": None,
         "usefulness": 0.0,
+        "imported_from": None,
     }
 
 
-def of_version(row: Mapping[str, Any], *, by: Principal) -> dict[str, Any]:
-    """Return the row that keeps a memory as it now is."""
+def of_version(row: Mapping[str, Any], *, by: Principal, change: int, keyed: int) -> dict[str, Any]:
+    """Return the row that keeps a memory as it now is; `keyed` is the version whose keys it has."""
     return {
         "memory_seq": row["seq"],
         "version": row["version"],
@@ -56,6 +59,10 @@ def of_version(row: Mapping[str, Any], *, by: Principal) -> dict[str, Any]:
         "event_at": row["event_at"],
         "written_at": row["updated_at"],
         "written_by": by.name,
+        "change": change,
+        "keyed": keyed,
+        "speaker": row["speaker"],
+        "role": row["role"],
     }
 
 
@@ -100,4 +107,5 @@ def of_audit(
         "memory_seq": seq,
         "version": version,
         "detail": detail,
+        "purpose": by.purpose or None,
     }

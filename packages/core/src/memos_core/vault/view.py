@@ -8,25 +8,24 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, select, text
+from sqlalchemy import ColumnElement, Connection, Result, Row, Select, bindparam, func, select, text
 
 from memos_core import governance
-from memos_core.cube import Access, CubeHeader, Principal, Right
+from memos_core.cube import Access, Base, CubeHeader, Principal, Right
 from memos_core.errors import InvalidInput, NotFound
-from memos_core.memory import Link, Memory, Relation, Revision, Source, State
+from memos_core.memory import Link, Memory, Relation, Revision, Source, State, Trust
 from memos_core.query import Where
-from memos_core.vault import schema, statements
+from memos_core.vault import schema, scope, statements
 from memos_core.vault.rows import to_cube, to_link, to_memory, to_revision, to_source
 from memos_core.vault.schema import (
     cubes,
-    edges,
     memories,
     parts,
     sources,
-    store,
+    twins,
     versions,
 )
-from memos_core.vault.settings import EMBEDDER, ERASED_WORDS, EmbedderRecord
+from memos_core.vault.settings import EMBEDDER, EmbedderRecord
 
 LAST_CHARACTER = "\U0010ffff"
 """What no name goes beyond: names that start so lie between `start` and `start + LAST_CHARACTER`."""
@@ -38,6 +37,7 @@ class Known(NamedTuple):
     seq: int
     memory_id: str
     text: str
+    trust: str
 
 
 class View:
@@ -59,7 +59,19 @@ class View:
         row = self.connection.execute(statements.CUBE, {"cube": cube_id}).one_or_none()
         if row is None:
             raise NotFound("cube", cube_id)
-        return to_cube(row)
+        return replace(to_cube(row), base=self._base(row))
+
+    def _base(self, row: Row[Any]) -> Base | None:
+        """Return what a fork shares; nothing where the cube that it was made from is gone."""
+        if row.base_cube is None:
+            return None
+        try:
+            cube = self.header(row.base_cube)
+        except NotFound:
+            return None
+        rights = frozenset(Right(word) for word in row.base_rights.split())
+        access = Access(principal=row.base_principal, rights=rights)
+        return Base(cube=replace(cube, access=access), upto=row.base_upto)
 
     def enter(self, cube_id: str, principal: Principal, right: Right) -> CubeHeader:
         """Return the cube with what the principal holds on it, if the right is among that.
@@ -78,8 +90,8 @@ class View:
         return [Right(word) for word in self.connection.execute(statements.GRANTED, wanted).scalars()]
 
     def _has_public(self, cube: CubeHeader) -> bool:
-        wanted = {"cube": cube.id, "now": self.now}
-        return self.connection.execute(statements.HAS_PUBLIC, wanted).scalar() is not None
+        whole = replace(cube, access=Access(rights=frozenset(Right)))
+        return self.ask(whole, statements.HAS_PUBLIC, cube=cube.id, now=self.now).scalar() is not None
 
     def cubes_of(
         self, principal: Principal, *, prefix: str = "", holding: ColumnElement[bool] | None = None
@@ -96,9 +108,18 @@ class View:
             wanted |= {"start": prefix, "end": prefix + LAST_CHARACTER}
         if holding is not None:
             query = query.where(holding)
-        return [to_cube(row) for row in self.connection.execute(query, wanted)]
+        found = [
+            replace(to_cube(row), base=self._base(row)) for row in self.connection.execute(query, wanted)
+        ]
+        return [cube for cube in found if governance.serves(cube, principal)]
 
     # --- memories ----------------------------------------------------------------------------
+
+    def ask(self, cube: CubeHeader, statement: Select[Any], /, **given: object) -> Result[*tuple[Any, ...]]:
+        """Run a statement over `memories` for the cube as it is looked at."""
+        if not cube.is_plain:
+            statement = scope.moved(statement, cube, self.now)
+        return self.connection.execute(statement, given)
 
     def memory_row(self, cube: CubeHeader, memory_id: str) -> Row[Any]:
         """Return the row of a memory in sight, or raise NotFound."""
@@ -113,12 +134,25 @@ class View:
         return self._row(statements.ANY_BY_ID, cube, memory_id)
 
     def _row(self, statement: Select[Any], cube: CubeHeader, memory_id: str) -> Row[Any]:
-        row = self.connection.execute(
-            statement, {**self.eyes(cube), "id": memory_id, "cube": cube.id}
-        ).one_or_none()
+        wanted = {**self.eyes(cube), "cube": cube.id}
+        row = self.ask(cube, statement, id=memory_id, **wanted).one_or_none()
+        if row is None and (copy := self._copy_of(cube, memory_id)) is not None:
+            row = self.ask(cube, statement, id=copy, **wanted).one_or_none()
         if row is None:
             raise NotFound("memory", memory_id)
         return row
+
+    def _copy_of(self, cube: CubeHeader, memory_id: str) -> str | None:
+        """Return the id of a fork's own copy of a memory that it shared."""
+        if cube.base is None:
+            return None
+        known = select(twins.c.copy_seq).join(memories, memories.c.seq == twins.c.base_seq)
+        known = known.where(twins.c.fork_id == cube.id, memories.c.id == memory_id)
+        query = select(memories.c.id).where(memories.c.seq.in_(known), memories.c.cube_id == cube.id)
+        found: str | None = self.connection.execute(query).scalar()
+        if found is None and (above := self._copy_of(cube.base.cube, memory_id)) is not None:
+            return self._copy_of(cube, above) or above  # what it shared, or shares, is itself a copy
+        return found
 
     def memory(self, cube: CubeHeader, memory_id: str) -> Memory:
         return self._values(cube, [self.memory_row(cube, memory_id)])[0]
@@ -133,13 +167,12 @@ class View:
 
     def _values(self, cube: CubeHeader, rows: Sequence[Row[Any]]) -> list[Memory]:
         """Return the memories of these rows; an edge to what may not be seen is no edge."""
-        links = self.links_of([row.id for row in rows])
-        if not cube.access.whole:
+        links = self.links_of(cube, [row.id for row in rows])
+        if not (cube.is_plain and cube.access.whole):
             targets = list({link.target for found in links.values() for link in found})
             shown: set[str] = set()
             for part in parts(targets):
-                wanted = {**cube.access.binds, "ids": part}
-                shown.update(self.connection.execute(statements.VISIBLE_IDS, wanted).scalars())
+                shown.update(self.ask(cube, statements.VISIBLE_IDS, ids=part, **cube.access.binds).scalars())
             links = {each: [link for link in found if link.target in shown] for each, found in links.items()}
         return [to_memory(row, links.get(row.id, ())) for row in rows]
 
@@ -147,15 +180,22 @@ class View:
         """Return those of the memories that are in sight, by sequence number."""
         found: set[int] = set()
         for part in parts(list(seqs)):
-            rows = self.connection.execute(statements.SEQS_BY_SEQ, {**self.eyes(cube), "seqs": part})
+            rows = self.ask(cube, statements.SEQS_BY_SEQ, seqs=part, **self.eyes(cube))
             found.update(seq for seq, cube_id in rows if cube_id == cube.id)
         return found
 
     def hydrate(self, cube: CubeHeader, seqs: Iterable[int]) -> dict[int, Memory]:
         """Return those of the memories that are in sight, by sequence number."""
+        return self._by_seq(cube, statements.BY_SEQ, seqs)
+
+    def kept(self, cube: CubeHeader, seqs: Iterable[int]) -> dict[int, Memory]:
+        """Return those of the memories that are in sight or in the archive, by sequence number."""
+        return self._by_seq(cube, statements.KEPT_BY_SEQ, seqs)
+
+    def _by_seq(self, cube: CubeHeader, statement: Select[Any], seqs: Iterable[int]) -> dict[int, Memory]:
         found: list[Row[Any]] = []
         for part in parts(list(seqs)):
-            rows = self.connection.execute(statements.BY_SEQ, {**self.eyes(cube), "seqs": part})
+            rows = self.ask(cube, statement, seqs=part, **self.eyes(cube))
             found += [row for row in rows if row.cube_id == cube.id]
         return {row.seq: memory for row, memory in zip(found, self._values(cube, found), strict=True)}
 
@@ -169,43 +209,31 @@ class View:
         state: State | None = None,
     ) -> list[Memory]:
         """Return the memories in sight (or in this state) that match, as they were first written."""
-        there = and_(statements.in_state(state, self.now), statements.visible_to(cube.access))
-        rows = self.connection.execute(
-            select(memories)
-            .where(memories.c.cube_id == cube.id, there, *statements.matching(where))
-            .order_by(memories.c.seq)
-            .limit(limit)
-            .offset(offset)
-        ).all()
-        return self._values(cube, rows)
+        there = statements.in_state(state, self.now)
+        query = self._matching(select(memories).where(there), cube, where)
+        query = query.order_by(*in_order(cube))
+        return self._values(cube, self.ask(cube, query.limit(limit).offset(offset)).all())
 
     def settled(self, cube: CubeHeader, where: Where, *, limit: int) -> list[Memory]:
         """Return up to `limit` memories in sight that match, the longest unchanged first."""
-        rows = self.connection.execute(
-            select(memories)
-            .where(memories.c.cube_id == cube.id, statements.visible_to(cube.access))
-            .where(statements.in_sight(self.now), *statements.matching(where))
-            .order_by(memories.c.updated_at, memories.c.seq)
-            .limit(limit)
-        ).all()
+        query = self._matching(select(memories).where(statements.in_sight(self.now)), cube, where)
+        rows = self.ask(cube, query.order_by(memories.c.updated_at, memories.c.seq).limit(limit)).all()
         return [to_memory(row) for row in rows]
 
     def seqs_matching(self, cube: CubeHeader, where: Where) -> list[int]:
         """Return the sequence numbers of the memories in sight that match, ascending."""
-        return list(
-            self.connection.execute(
-                select(memories.c.seq)
-                .where(memories.c.cube_id == cube.id, statements.visible_to(cube.access))
-                .where(statements.in_sight(self.now), *statements.matching(where))
-                .order_by(memories.c.seq)
-            ).scalars()
-        )
+        query = select(memories.c.seq).where(statements.in_sight(self.now)).order_by(memories.c.seq)
+        return list(self.ask(cube, self._matching(query, cube, where)).scalars())
+
+    def _matching(self, query: Select[Any], cube: CubeHeader, where: Where) -> Select[Any]:
+        wanted = statements.matching(where, plain=cube.is_plain)
+        return query.where(memories.c.cube_id == cube.id, statements.visible_to(cube.access), *wanted)
 
     def seqs_of(self, cube: CubeHeader, ids: Sequence[str]) -> dict[str, int]:
         """Return sequence numbers by memory id, for those in this cube."""
         found: dict[str, int] = {}
         for part in parts(ids):
-            rows = self.connection.execute(statements.SEQS_BY_ID, {"ids": part})
+            rows = self.ask(cube, statements.SEQS_BY_ID, ids=part)
             found |= {memory_id: seq for memory_id, seq, cube_id in rows if cube_id == cube.id}
         return found
 
@@ -218,7 +246,7 @@ class View:
             .where(memories.c.id.startswith(prefix, autoescape=True))
             .limit(2)
         )
-        found = list(self.connection.execute(query).scalars())
+        found = list(self.ask(cube, query).scalars())
         if not found:
             raise NotFound("memory", prefix)
         if len(found) > 1:
@@ -241,49 +269,53 @@ class View:
         )
         return [to_source(each, memory_id) for each in rows]
 
-    def links_of(self, ids: Sequence[str]) -> dict[str, list[Link]]:
+    def links_of(self, cube: CubeHeader, ids: Sequence[str]) -> dict[str, list[Link]]:
         """Return the edges that start at these memories, by memory id."""
         found: dict[str, list[Link]] = defaultdict(list)
         for part in parts(ids):
-            for row in self.connection.execute(statements.EDGES, {"ids": part}):
+            for row in self._edges(cube, statements.EDGES, statements.ANY_EDGES, part):
                 found[row.source].append(to_link(row))
         return found
 
-    def superseded_by(self, memory_id: str) -> set[str]:
-        """Return everything that a memory supersedes, and what that supersedes, and so on."""
+    def reached(self, cube: CubeHeader, memory_id: str, relation: Relation) -> set[str]:
+        """Return what a memory is linked to by this relation, and what that is linked to, and so on."""
         found: set[str] = set()
         frontier = [memory_id]
         while frontier:
-            rows = self.connection.execute(
-                select(edges.c.target).where(
-                    edges.c.source == frontier.pop(), edges.c.relation == Relation.SUPERSEDES.value
-                )
-            )
-            fresh = set(rows.scalars()) - found
+            links = self.links_of(cube, [frontier.pop()])
+            every = [link for each in links.values() for link in each]
+            fresh = {link.target for link in every if link.relation is relation} - found
             found |= fresh
             frontier += fresh
         return found
 
-    def successors(self, ids: Sequence[str]) -> list[tuple[str, str]]:
+    def successors(self, cube: CubeHeader, ids: Sequence[str]) -> list[tuple[str, str]]:
         """Return (newer, older) for every such pair among these memories that SUPERSEDES links."""
         found: list[tuple[str, str]] = []
         for part in parts(ids):
-            rows = self.connection.execute(statements.SUCCESSORS, {"ids": part})
-            found += [(newer, older) for newer, older in rows]
+            rows = self._edges(cube, statements.SUCCESSORS, statements.ANY_SUCCESSORS, part)
+            found += [(row.source, row.target) for row in rows]
         return found
 
-    def statement(self, cube: CubeHeader, digest: str) -> str | None:
-        """Return the id of the memory in sight that states this already."""
-        wanted = {**self.eyes(cube), "cube": cube.id, "digest": digest}
-        found: str | None = self.connection.execute(statements.STATED, wanted).scalar()
+    def _edges(
+        self, cube: CubeHeader, plain: Select[Any], shown: Select[Any], ids: Sequence[str]
+    ) -> Sequence[Row[Any]]:
+        if cube.is_plain:
+            return self.connection.execute(plain, {"ids": ids, "cubes": [cube.id]}).all()
+        return self.connection.execute(shown.where(scope.edges_shown(cube)), {"ids": ids}).all()
+
+    def statement(self, cube: CubeHeader, digest: str, trust: Trust) -> str | None:
+        """Return the id of the memory in sight that states this already, and is trusted as much."""
+        wanted = {**self.eyes(cube), "cube": cube.id, "digest": digest, "trust": trust.value}
+        found: str | None = self.ask(cube, statements.STATED, **wanted).scalar()
         return found
 
     def messages(self, cube: CubeHeader, digests: Sequence[str]) -> dict[str, Known]:
         """Return by digest the memories in sight that came from these messages."""
         found: dict[str, Known] = {}
         for part in parts(digests):
-            wanted = {**self.eyes(cube), "cube": cube.id, "digests": part}
-            rows = self.connection.execute(statements.SAID, wanted)
+            wanted = {**self.eyes(cube), "cubes": cube.holders, "digests": part}
+            rows = self.ask(cube, statements.SAID, **wanted)
             found |= {digest: Known(*known) for digest, *known in rows}
         return found
 
@@ -295,19 +327,20 @@ class View:
     def count(self, *, cube: CubeHeader | None = None) -> int:
         """Return how many memories are in sight, of one cube or of all."""
         query = select(func.count()).select_from(memories).where(statements.in_sight(self.now))
-        if cube is not None:
-            query = query.where(memories.c.cube_id == cube.id, statements.visible_to(cube.access))
-        return int(self.connection.execute(query).scalar_one())
+        if cube is None:
+            return int(self.connection.execute(query).scalar_one())
+        query = query.where(memories.c.cube_id == cube.id, statements.visible_to(cube.access))
+        return int(self.ask(cube, query).scalar_one())
 
     def count_indexed(self) -> int:
         """Return how many memories the index holds when nothing is owed to it."""
         query = select(func.count()).select_from(memories).where(memories.c.state.not_in(schema.OUT_OF_SIGHT))
         return int(self.connection.execute(query).scalar_one())
 
-    def has_erased_words(self) -> bool:
-        """Return whether the full-text index still holds words of erased memories in its bytes."""
-        query = select(store.c.key).where(store.c.key == ERASED_WORDS)
-        return self.connection.execute(query).scalar() is not None
+    def setting(self, key: str) -> str | None:
+        """Return what is kept under this key about the store itself, None where nothing is."""
+        found: str | None = self.connection.execute(statements.SETTING, {"key": key}).scalar()
+        return found
 
     def is_embedded_by(self, identity: str) -> bool:
         """Return whether the store's vectors are of this embedder."""
@@ -325,3 +358,11 @@ class View:
     def check_integrity(self) -> str:
         """Return "ok", or what SQLite found wrong."""
         return str(self.connection.execute(text("PRAGMA quick_check(1)")).scalar_one())
+
+
+def in_order(cube: CubeHeader) -> list[ColumnElement[int]]:
+    """Return the order in which memories were first written: a fork's copy stands where its original did."""
+    if cube.is_plain:
+        return [memories.c.seq]
+    of = select(twins.c.first_seq).where(twins.c.copy_seq == memories.c.seq).limit(1)
+    return [func.coalesce(of.correlate(memories).scalar_subquery(), memories.c.seq), memories.c.seq]

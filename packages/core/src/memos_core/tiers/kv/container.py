@@ -131,6 +131,29 @@ def header_of(path: Path) -> SegmentHeader:
     return _header(_understood(raw, size))
 
 
+def header_in(data: bytes) -> SegmentHeader:
+    """Return the header of a whole file in memory; FormatError where it is damaged or no such file."""
+    head = _understood(data[: 8 + _length(data[:8])], len(data))
+    _verify(head, data)
+    return _header(head)
+
+
+def renamed(data: bytes, header: SegmentHeader) -> bytes:
+    """Return the file of `data` with another header and the same tensors.
+
+    FormatError unless the file is sound. Whoever names a state anew says that it is one of these
+    tokens, after these tokens: nothing in the file tells.
+    """
+    header_in(data)
+    head = _understood(data[: 8 + _length(data[:8])], len(data))
+    table = json.loads(head.raw[8:].decode())
+    table["__metadata__"] |= {"header": to_json(header), "sha256": _ZEROS}
+    raw = _framed(json.dumps(table, separators=(",", ":")).encode())
+    tensors = data[len(head.raw) :]
+    digits = _checksum(raw, tensors)
+    return raw.replace(f'"sha256":"{_ZEROS}"'.encode(), f'"sha256":"{digits}"'.encode()) + tensors
+
+
 # --- writing ---------------------------------------------------------------------------------
 
 
@@ -222,7 +245,7 @@ def _check_cover(tensors: Mapping[str, _Tensor], data: int, size: int) -> None:
         raise FormatError(f"this KV segment should have {end} bytes and has {size}")
 
 
-def _verify(head: _Head, mapped: mmap.mmap) -> None:
+def _verify(head: _Head, mapped: mmap.mmap | bytes) -> None:
     digits = head.metadata.get("sha256", "")
     if not _DIGEST.fullmatch(digits) or head.raw.count(digits.encode()) != 1:
         raise FormatError("this KV segment carries no checksum")

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,15 @@ class Lite:
         """Whether the folder is still the one that was opened. Lite itself writes on into nothing."""
         return _identity(self.folder) == self.identity
 
+    def scrub(self, name: str) -> int:
+        """Write each data file of a collection that holds deleted rows anew, without them; return how many.
+
+        Lite does so by itself only when it has several files of one size, and its server's call for
+        it does nothing; what is called here is what its own background worker calls.
+        """
+        found = [each for (_, known), each in self.database._collections.items() if known == name]
+        return sum(_scrubbed(collection) for collection in found)
+
     def release(self) -> None:
         """Let go of one use; the last stops the server and unlocks the folder."""
         with _opening:
@@ -77,6 +87,61 @@ class Lite:
             collection._wal.wal_dir = str(self.socket_folder)  # where it looks for files to delete
             collection._wal.close_and_delete()
         self.database._release_lock()
+
+
+def _scrubbed(collection: Any) -> int:
+    """Compact one file at a time: a file holds at most 100,000 rows, all of them would not fit in RAM."""
+    collection.flush()
+    collection._wait_for_bg()
+    rewritten = 0
+    with collection._maintenance_lock:
+        manifest, deleted = collection._manifest, collection._delta_index
+        for partition in manifest.list_partitions():
+            place = Path(collection._data_dir) / "partitions" / partition
+            for file in list(manifest.get_data_files(partition)):
+                if _has_deleted(place / file, collection._pk_name, deleted):
+                    collection._compaction_mgr._compact_files(
+                        partition, str(place), [file], manifest, deleted
+                    )
+                    rewritten += 1
+        collection._compaction_mgr._gc_tombstones(manifest, deleted)
+        collection._refresh_segment_cache()
+    return rewritten
+
+
+def _has_deleted(path: Path, pk: str, deleted: Any) -> bool:
+    from pyarrow import parquet  # noqa: PLC0415 - comes with Lite
+
+    table = parquet.read_table(path, columns=[pk, "_seq"])
+    pairs = zip(table.column(pk).to_pylist(), table.column("_seq").to_pylist(), strict=True)
+    return any(deleted.is_deleted(key, seq) for key, seq in pairs)
+
+
+def strings_in(path: Path) -> Iterator[str]:
+    """Yield every string that a file of Lite's holds; its files are compressed, so that bytes tell little.
+
+    A file of another kind, or a log that was cut off while it was written, yields what can be read.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - comes with Lite
+    from pyarrow import ipc, parquet  # noqa: PLC0415 - as above
+
+    try:
+        if path.suffix == ".parquet":
+            yield from _strings(parquet.read_table(path))
+        elif path.suffix == ".arrow":
+            with pa.memory_map(str(path)) as file, ipc.open_stream(file) as stream:
+                for batch in stream:
+                    yield from _strings(pa.Table.from_batches([batch]))
+    except (pa.ArrowInvalid, OSError):
+        return
+
+
+def _strings(table: Any) -> Iterator[str]:
+    import pyarrow as pa  # noqa: PLC0415 - comes with Lite
+
+    for column in table.columns:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            yield from (value for value in column.to_pylist() if value)
 
 
 def acquire(folder: Path) -> Lite:

@@ -135,6 +135,18 @@ class MilvusIndex:
         with self._writing:  # between the two questions nothing may change
             return self._rows_where("") - self._rows_where("key > 0")
 
+    def scrub(self) -> None:
+        """Take what was deleted out of the files, too; of a server's files the server disposes."""
+        with self._writing:
+            if self._closed:
+                raise Closed
+            if self._lite is None:
+                self._call(self._client.compact, timeout=_WRITE_S)
+                return
+            with translated(), self._gate:
+                self._lite.scrub(self._collection)
+                self._unflushed = 0
+
     def drop(self) -> None:
         """Delete the collection with all that is in it. Only `close` may follow."""
         with self._writing:

@@ -1,0 +1,250 @@
+"""Erasing memories, a cube, a person: set by set, in one writing transaction.
+
+It reaches through forks: their copies of what a cube erases go as well. What a fork shares only is
+another cube's: the fork erases nothing of it, and shares it no more.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
+
+from memos_core.cube import CubeHeader
+from memos_core.erasure import Erasure, Scope
+from memos_core.lifecycle import check_writable
+from memos_core.memory import State
+from memos_core.query import Where
+from memos_core.vault import artifacts, forks, statements
+from memos_core.vault.schema import (
+    cubes,
+    edges,
+    erasures,
+    former_keys,
+    grants,
+    lexical,
+    memories,
+    outbox,
+    parts,
+    records,
+    snapshots,
+    sources,
+    store,
+    tags,
+    vectors,
+    versions,
+)
+from memos_core.vault.settings import ERASED_BYTES, ERASED_WORDS
+
+if TYPE_CHECKING:
+    from memos_core.vault.tx import Tx
+
+_BY_SEQ = (
+    ("sources", sources, sources.c.memory_seq),
+    ("tags", tags, tags.c.memory_seq),
+    ("vectors", vectors, vectors.c.memory_seq),
+    ("lexical", lexical, lexical.c.rowid),
+    ("versions", versions, versions.c.memory_seq),
+)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one erasure has erased so far."""
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    verb: str = "forget"
+    counts: Counter[str] = field(default_factory=Counter)
+    memories: list[str] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
+    cubes: dict[str, None] = field(default_factory=dict)
+    texts: dict[str, None] = field(default_factory=dict)
+    left: int = 0
+
+
+# --- rows ------------------------------------------------------------------------------------
+
+
+def erase_words(tx: Tx, rows: Sequence[Row[Any]], *, reason: str) -> Counter[str]:
+    """Delete what memories say and every trace of it but their own rows; count the rows by place.
+
+    What was made from them is marked as stale, and the records that they are found by go as well.
+    That their bytes are still to be overwritten is written down.
+    """
+    seqs, ids = [row.seq for row in rows], [row.id for row in rows]
+    erased = Counter({"artifacts": artifacts.outdate(tx.connection, seqs, reason=reason)})
+    for part in parts(seqs):
+        for place, kept in (("records", records), ("former keys", former_keys)):
+            if count := deleted(tx, kept, kept.c.memory_seq.in_(part)):
+                erased[place] += count
+        for name, table, column in _BY_SEQ:
+            erased[name] += deleted(tx, table, column.in_(part))
+    for part in parts(ids):
+        erased["links"] += deleted(tx, edges, edges.c.source.in_(part) | edges.c.target.in_(part))
+    owe_bytes(tx)
+    return erased
+
+
+def owe_bytes(tx: Tx) -> None:
+    """Write down that words were deleted which the files still hold in their bytes."""
+    for key in (ERASED_WORDS, ERASED_BYTES):
+        tx.connection.execute(delete(store).where(store.c.key == key))
+        tx.connection.execute(insert(store).values(key=key, value=uuid.uuid4().hex))
+
+
+def deleted(tx: Tx, table: Any, condition: ColumnElement[bool]) -> int:
+    return tx.connection.execute(delete(table).where(condition)).rowcount
+
+
+def erase_rows(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
+    """Delete memories that a cube shows, whatever their state; who calls has looked whether that may be.
+
+    Rows say in `held` whose they are, where that may be another cube.
+    """
+    own, shared = list[Row[Any]](), list[Row[Any]]()
+    for row in rows:
+        (own if row._mapping.get("held", cube.id) == cube.id else shared).append(row)
+    _erase_own(tx, cube, own, tally)
+    for row in shared:
+        _unshare(tx, cube, row, tally)
+
+
+def _unshare(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
+    """Let a fork share a memory no more; what the fork made from it goes."""
+    forks.remove(tx, cube, row)
+    tally.cubes[cube.id] = None
+    tally.shared.append(row.id)
+    tally.counts["shared"] += 1
+    tally.counts["artifacts"] += artifacts.outdate(tx.connection, [row.seq], reason="erased")
+    tx._owe(cube, [(row.id, row.seq, row.version)], verb=tally.verb, detail=tally.id)
+
+
+def _erase_own(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
+    if not rows:
+        return
+    tally.cubes[cube.id] = None
+    tally.memories += [row.id for row in rows]
+    _reach_forks(tx, cube, rows, tally)
+    tally.texts |= dict.fromkeys(_texts(tx, [row.seq for row in rows]))
+    tally.counts.update(tx.erase_words(rows, reason="erased"))
+    for part in parts([row.seq for row in rows]):
+        tally.counts["memories"] += deleted(tx, memories, memories.c.seq.in_(part))
+    for frozen in (False, True):
+        told = [row for row in rows if (row.state == State.FROZEN.value) is frozen]
+        detail = f"frozen {tally.id}" if frozen else tally.id
+        tx._owe(cube, [(row.id, row.seq, row.version) for row in told], verb=tally.verb, detail=detail)
+
+
+def _reach_forks(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
+    """Erase every copy of these memories, however far down, and tell the forks that share them."""
+    copies: dict[str, list[Row[Any]]] = defaultdict(list)
+    for copy in forks.copies(tx, [row.seq for row in rows]):
+        copies[copy.cube_id].append(copy)
+    for fork_id, found in copies.items():
+        tally.counts["copies"] += len(found)
+        _erase_own(tx, tx.counted(tx.header(fork_id)), found, tally)
+    if forks.of(tx, cube.id):
+        for row in rows:
+            tally.cubes |= dict.fromkeys(forks.gone(tx, tx.row(row.seq), verb=tally.verb))
+
+
+def _texts(tx: Tx, seqs: Sequence[int]) -> Iterable[str]:
+    """Yield every text that these memories hold: of versions and sources, and values of records."""
+    for part in parts(seqs):
+        for query in (
+            select(versions.c.text).where(versions.c.memory_seq.in_(part)),
+            select(sources.c.text).where(sources.c.memory_seq.in_(part)),
+            select(records.c.data).where(records.c.memory_seq.in_(part)),
+        ):
+            yield from tx.connection.execute(query.distinct()).scalars()
+
+
+def receipt(tx: Tx, scope: Scope, tally: Tally) -> Erasure:
+    """Write the receipt down, without a word of what was erased; return it."""
+    owed = 0
+    for part in parts([*tally.memories, *tally.shared]):
+        query = select(func.count(outbox.c.memory_id.distinct())).where(outbox.c.memory_id.in_(part))
+        owed += tx.connection.execute(query).scalar_one()
+    made = Erasure(
+        id=tally.id,
+        scope=scope,
+        by=tx.principal.name,
+        at=tx.now,
+        cubes=tuple(tally.cubes),
+        memories=tuple(tally.memories),
+        shared=tuple(tally.shared),
+        erased=dict(tally.counts),
+        owed=owed,
+        left=tally.left,
+        texts=tuple(tally.texts),
+    )
+    row = {"id": made.id, "by": made.by, "at": tx.now, "facts": made.facts()}
+    tx.connection.execute(insert(erasures).values(row))
+    return made
+
+
+# --- what is asked for -----------------------------------------------------------------------
+
+
+def erase_memory(tx: Tx, cube: CubeHeader, memory_id: str) -> Erasure:
+    """Erase one memory, archived and expired ones too. Raises IllegalTransition for a frozen one."""
+    tally = Tally()
+    tx.erase_row(cube, tx.any_row(cube, memory_id), tally)
+    return receipt(tx, Scope.MEMORY, tally)
+
+
+def erase_where(tx: Tx, cube: CubeHeader, where: Where) -> Erasure:
+    """Erase every memory that matches and may be seen, whether it is in sight, archived or overdue.
+
+    Raises IllegalTransition, and erases nothing, if one of them is frozen.
+    """
+    there = (memories.c.cube_id == cube.id, statements.visible_to(cube.access))
+    query = select(memories).where(*there, memories.c.state != State.EXPIRED.value)
+    matching = statements.matching(where, plain=cube.is_plain)
+    rows = tx.ask(cube, query.where(*matching).order_by(memories.c.seq)).all()
+    for row in rows:
+        check_writable(row.id, State(row.state), verb="forget")
+    tally = Tally()
+    erase_rows(tx, cube, rows, tally)
+    return receipt(tx, Scope.WHERE, tally)
+
+
+def erase_cube(tx: Tx, cube: CubeHeader) -> Erasure:
+    """Erase a cube with all that is in it, frozen memories too."""
+    tally = Tally()
+    empty_cube(tx, cube, tally)
+    return receipt(tx, Scope.CUBE, tally)
+
+
+def empty_cube(tx: Tx, cube: CubeHeader, tally: Tally) -> None:
+    """Empty the cube and give it to nobody; its row goes when the files made from it are gone.
+
+    Its forks keep what they wrote themselves. What they shared of it, or by way of it, they show no more.
+    """
+    tally.cubes[cube.id] = None
+    rows = tx.connection.execute(select(memories).where(memories.c.cube_id == cube.id)).all()
+    erase_rows(tx, cube, rows, tally)
+    erase_records(tx, records.c.cube_id == cube.id, tally)
+    tally.counts["artifacts"] += artifacts.outdate_cube(tx.connection, cube, reason="erased")
+    tally.counts["grants"] += deleted(tx, grants, grants.c.cube_id == cube.id)
+    if kept := deleted(tx, snapshots, snapshots.c.cube_id == cube.id):
+        tally.counts["snapshots"] += kept
+    tally.cubes |= dict.fromkeys(forks.cut(tx, cube, detail=f"base {tally.id}"))
+    tally.counts["cubes"] += 1
+    tx._note(cube, "forget", detail=f"cube {tally.id}")
+    gone = {"owner": artifacts.NOBODY, "name": cube.id, "base_cube": None}
+    tx.connection.execute(update(cubes).where(cubes.c.id == cube.id).values(gone))
+
+
+def erase_records(tx: Tx, condition: ColumnElement[bool], tally: Tally) -> None:
+    """Delete records that no memory stands behind."""
+    bare = condition & records.c.memory_seq.is_(None)
+    data = list(tx.connection.execute(select(records.c.data).where(bare)).scalars())
+    if data:
+        tally.texts |= dict.fromkeys(data)
+        tally.counts["records"] += deleted(tx, records, bare)
+        owe_bytes(tx)
