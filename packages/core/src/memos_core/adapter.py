@@ -47,10 +47,10 @@ class Recipe:
     """How an adapter is trained.
 
     `rank` and `alpha` as in LoRA (the change is scaled by alpha / rank); `targets` are "ffn" (gate, up
-    and down) or "all-linear". `rate` is the peak learning rate of AdamW, after `warmup` steps. A step
-    learns from `batch` pairs and one neutral text, whose Kullback-Leibler divergence from the base
-    counts `replay` times. It ends after `steps`, or when what is watched has not gained for
-    `patience` looks, one every `look` steps.
+    and down) or "all-linear". `rate` is the peak learning rate of AdamW, after `warmup` steps; it falls
+    to a tenth. A step learns from `batch` pairs and reads `texts` neutral texts, on which the
+    Kullback-Leibler divergence from the base counts `replay` times. It ends after `steps`, or when what is
+    watched has not gained for `patience` looks, one every `look` steps.
     """
 
     rank: int = 16
@@ -60,12 +60,13 @@ class Recipe:
     warmup: int = 4
     batch: int = 8
     replay: float = 0.5
+    texts: int = 2
     steps: int = 200
     look: int = 10
     patience: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("rank", "batch", "steps", "look", "patience"):
+        for name in ("rank", "batch", "texts", "steps", "look", "patience"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
                 raise InvalidInput(f"{name} must be a whole number from 1 to 100,000, not {value!r}")

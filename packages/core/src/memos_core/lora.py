@@ -91,15 +91,29 @@ def dropped(core: Core, principal: Principal, adapters: Sequence[Adapter]) -> in
     return core.derived.refuse(keys, reason="dropped") if keys else 0
 
 
-def exported(core: Core, principal: Principal, adapter: Adapter, folder: Path) -> list[Path]:
-    """Write an adapter as a folder in PEFT's layout; return its files. NotFound where it is gone or stale."""
+def exported(
+    core: Core, principal: Principal, adapter: Adapter, folder: Path, *, gguf: Path | None = None
+) -> list[Path]:
+    """Write an adapter as a folder in PEFT's layout; return its files. NotFound where it is gone or stale.
+
+    With `gguf`, the file of a base model, it is written for llama.cpp as well.
+    """
     from memos_core.tiers.lora import layout  # noqa: PLC0415 - an extra
 
     with core.catalog.read() as view:
         found = _known(view, principal, adapter, NEEDS["export_adapter"])
     if not found:
         raise NotFound("adapter", adapter.key)
-    return layout.exported(core.blobs.get(found[adapter.key].blob), folder)
+    data = core.blobs.get(found[adapter.key].blob)
+    if gguf is None:
+        return layout.exported(data, folder)
+    from memos_core.tiers.kv.gguf import read_header  # noqa: PLC0415 - only for this
+    from memos_core.tiers.lora import gguf_out  # noqa: PLC0415 - an extra
+
+    base, packed = read_header(gguf), layout.unpack(data)
+    gguf_out.check(packed.weights, base)
+    files = layout.exported(data, folder)
+    return [*files, gguf_out.written(packed.weights, base, folder / gguf_out.ADAPTER)]
 
 
 def active(core: Core, principal: Principal, cube_id: str, base: Base) -> Active:

@@ -31,11 +31,25 @@ class AdapterVerbs:
         self._core.check_open()
         return lora.dropped(self._core, self.principal, list(adapters))
 
-    def export_adapter(self, adapter: Adapter, folder: str | Path) -> Sequence[Path]:
+    def export_adapter(
+        self, adapter: Adapter, folder: str | Path, *, gguf: str | Path | None = None
+    ) -> Sequence[Path]:
         """Write an adapter as a folder in PEFT's layout, with `memos.json`; return the files.
+
+        With `gguf`, the file of the base model in llama.cpp's format ("smollm2-135m" is the bundled
+        one), `adapter.gguf` is written as well: `Runtime.open(model, engine="llama.cpp", adapter=...)`
+        takes it, as llama.cpp's own `--lora` does. That is for models of the Llama kind.
 
         What was exported is yours to erase: forget() does not reach it. InvalidInput where the folder
         is not empty, NotFound where the adapter is gone or stale.
         """
         self._core.check_open()
-        return lora.exported(self._core, self.principal, adapter, Path(folder))
+        return lora.exported(self._core, self.principal, adapter, Path(folder), gguf=_gguf(gguf))
+
+
+def _gguf(model: str | Path | None) -> Path | None:
+    if model is None:
+        return None
+    from memos_core.tiers.kv.llamacpp import BUNDLED, bundled_file  # noqa: PLC0415 - only for this
+
+    return bundled_file() if model == BUNDLED else Path(model)

@@ -118,6 +118,10 @@ def show(
 def export(
     key: Key,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or an empty folder.")],
+    gguf: Annotated[
+        str | None,
+        typer.Option("--gguf", metavar="MODEL", help="Write it for this GGUF model, too (or smollm2-135m)."),
+    ] = None,
     cube: options.Cube = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
@@ -125,7 +129,7 @@ def export(
 ) -> None:
     """Write an adapter in PEFT's layout. `memos forget` does not reach what was exported."""
     with opened(store, principal=principal) as memos:
-        files = memos.export_adapter(_one(memos, key, cube), folder)
+        files = memos.export_adapter(_one(memos, key, cube), folder, gguf=gguf)
     if as_json:
         emit({"files": [str(path) for path in files]})
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
@@ -13,7 +12,7 @@ from memos_core.lesson import Curriculum, Pair
 from memos_core.reply import Sampling
 from memos_core.tiers.kv.hf import HfEngine
 from memos_core.tiers.lora.neutral import REPLAY
-from memos_core.tiers.lora.passes import Row, answer_losses
+from memos_core.tiers.lora.passes import Passes, Row
 from memos_core.tiers.lora.switch import Placed, Switch
 from memos_core.tiers.lora.train import Job, rows_fit, trained
 from memos_core.training import Learned, Progress, Weights
@@ -30,6 +29,7 @@ class HfTeacher:
     def __init__(self, engine: HfEngine) -> None:
         self._engine = engine
         self._switch = Switch(engine.model)
+        self._passes = Passes(engine.model)
 
     def taught(
         self,
@@ -58,8 +58,8 @@ class HfTeacher:
     def pupil(self, weights: Weights | None) -> HfPupil:
         """Return the model with these weights, or as it is; InvalidInput where they do not fit it."""
         if weights is None:
-            return HfPupil(self._engine)
-        return HfPupil(self._under(self._switch.placed(weights), digest="examined"))
+            return HfPupil(self._engine, self._passes)
+        return HfPupil(self._under(self._switch.placed(weights), digest="examined"), self._passes)
 
     def engine_with(self, weights: Weights, *, digest: str) -> AnyEngine:
         """Return the engine with these weights on; InvalidInput where they do not fit the model."""
@@ -76,8 +76,8 @@ class HfTeacher:
 class HfPupil:
     """A transformers model as it is examined."""
 
-    def __init__(self, engine: HfEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: HfEngine, passes: Passes) -> None:
+        self._engine, self._passes = engine, passes
 
     def likelihoods(self, prompt: str, answers: Sequence[str]) -> list[float]:
         """Return for each answer its mean log-probability per token, the ending one included."""
@@ -95,9 +95,8 @@ class HfPupil:
         return float(torch.cat(self._losses([_plain(self._engine, text) for text in texts])).mean())
 
     def _losses(self, rows: Sequence[Row]) -> list[torch.Tensor]:
-        model: Any = self._engine.model
         with torch.inference_mode(), self._engine.around():
-            return answer_losses(model, rows)
+            return self._passes.losses(rows)
 
 
 def _row(engine: HfEngine, prompt: str, answer: str, *, context: str = "") -> Row:

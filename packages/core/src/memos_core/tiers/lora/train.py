@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from peft import LoraConfig, LoraModel
 from memos_core.adapter import Recipe
 from memos_core.errors import BackendError, InvalidInput
 from memos_core.tiers.lora.order import drawn
-from memos_core.tiers.lora.passes import Row, answer_losses, divergence
+from memos_core.tiers.lora.passes import Passes, Row, divergence, loss
 from memos_core.tiers.lora.saved import Standing, packed, unpacked
 from memos_core.training import Learned, Progress, Weights
 
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _GAIN = 1e-3  # nats: less is no gain
-_TOGETHER = 8  # rows of one pass; a larger batch is several passes
+_TOGETHER = 16  # rows of one pass; a larger batch is several passes
 _CLIP = 1.0
+_LEAST = 0.1  # of the peak rate, at the last step
 _NAME = "learning"  # PEFT's name of the adapter while it is trained
 _FFN = ("mlp", "feed_forward", "ffn")
 
@@ -70,7 +72,7 @@ def trained(
         begin, done = time.perf_counter() - run.standing.seconds, run.standing.step
         started = time.perf_counter()
         while not run.finished:
-            loss = run.step()
+            cost = run.step()
             if run.looks:
                 run.look()
                 run.standing.seconds = time.perf_counter() - begin
@@ -79,7 +81,7 @@ def trained(
             if progress is not None:
                 each = (time.perf_counter() - started) / (run.standing.step - done)
                 left = 0.0 if run.finished else each * (job.recipe.steps - run.standing.step)
-                progress(Progress(run.standing.step, job.recipe.steps, loss, left))
+                progress(Progress(run.standing.step, job.recipe.steps, cost, left))
         return Learned(weights=run.weights(), steps=run.standing.step, seconds=time.perf_counter() - begin)
 
 
@@ -99,6 +101,7 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(job.seed)
             self._model: Any = LoraModel(_sharing(model), config, _NAME)
+        self._passes = Passes(model, computing=self._model)
         self._parameters = {
             f"base_model.{name.replace(f'.{_NAME}.', '.')}": each
             for name, each in self._model.named_parameters()
@@ -121,44 +124,47 @@ class _Run:
         return self.standing.step % self._recipe.look == 0 or self.standing.step >= self._recipe.steps
 
     def step(self) -> float:
-        """Learn from one batch and one neutral text; return the batch's loss per token (nats)."""
+        """Learn from one batch and some neutral texts; return the batch's loss per token (nats)."""
         recipe, number = self._recipe, self.standing.step
-        self._optimizer.param_groups[0]["lr"] = recipe.rate * min(1.0, (number + 1) / (recipe.warmup + 1))
-        rows = self._batch(number)
+        self._optimizer.param_groups[0]["lr"] = recipe.rate * _share_of_rate(recipe, number)
+        rows = self._drawn(self.job.lessons, "epoch", number, recipe.batch)
+        beside = self._drawn(self.job.neutral, "neutral", number, recipe.texts) if recipe.replay else []
         tokens = sum(len(row.ids) - row.start for row in rows)
         total = 0.0
         for start in range(0, len(rows), _TOGETHER):
-            loss = torch.cat(answer_losses(self._model, rows[start : start + _TOGETHER])).sum() / tokens
-            loss.backward()
-            total += float(loss.detach())
-        if recipe.replay and self.job.neutral:
-            self._replay(self.job.neutral[number % len(self.job.neutral)])
+            part = rows[start : start + _TOGETHER]
+            total += self._learned(part, tokens, beside if start == 0 else [])
         torch.nn.utils.clip_grad_norm_(self._parameters.values(), _CLIP)
         self._optimizer.step()
         self._optimizer.zero_grad()
         self.standing.step += 1
         return total
 
-    def _replay(self, row: Row) -> None:
-        ids = torch.tensor([row.ids], device=self._device)
+    def _learned(self, rows: Sequence[Row], tokens: int, beside: Sequence[Row]) -> float:
+        """Add the gradients of these rows, and of the divergence from the base on texts beside them."""
+        said = self._passes.logits([*rows, *beside])
+        cost = torch.cat([loss(row, logits) for row, logits in zip(rows, said, strict=False)]).sum() / tokens
+        whole = cost
+        if beside:
+            tuned = torch.cat(said[len(rows) :])
+            whole = cost + self._recipe.replay * divergence(tuned, self._of_base(beside))
+        whole.backward()
+        return float(cost.detach())
+
+    def _of_base(self, rows: Sequence[Row]) -> torch.Tensor:
         self._model.disable_adapter_layers()
         with torch.no_grad():
-            base = self._model(input_ids=ids, use_cache=False).logits[0]
+            logits = torch.cat(self._passes.logits(rows))
         self._model.enable_adapter_layers()
-        tuned = self._model(input_ids=ids, use_cache=False).logits[0]
-        (self._recipe.replay * divergence(tuned, base)).backward()
+        return logits
 
-    def _batch(self, number: int) -> list[Row]:
-        """Return the rows of a step: every epoch is in another order, which the seed determines."""
-        size, count = self._recipe.batch, len(self.job.lessons)
-        rows = []
-        for place in range(number * size, (number + 1) * size):
-            epoch, at = divmod(place, count)
-            rows.append(self.job.lessons[self._order(epoch)[at]])
-        return rows
-
-    def _order(self, epoch: int) -> list[int]:
-        return drawn(self.job.seed, f"epoch {epoch}", range(len(self.job.lessons)))
+    def _drawn(self, rows: Sequence[Row], what: str, number: int, size: int) -> list[Row]:
+        """Return the rows of a step: every round is in another order, which the seed determines."""
+        found = []
+        for place in range(number * size, (number + 1) * size) if rows else ():
+            epoch, at = divmod(place, len(rows))
+            found.append(rows[drawn(self.job.seed, f"{what} {epoch}", range(len(rows)))[at]])
+        return found
 
     def look(self) -> None:
         """See how well the watched questions are answered; remember the best."""
@@ -168,10 +174,10 @@ class _Run:
         losses: list[torch.Tensor] = []
         with torch.no_grad():
             for start in range(0, len(self.job.watched), _TOGETHER):
-                losses += answer_losses(self._model, self.job.watched[start : start + _TOGETHER])
-        loss = float(torch.stack([each.mean() for each in losses]).mean())
-        if loss < self.standing.best - _GAIN:
-            self.standing.best, self.standing.worse, self._best = loss, 0, self._present()
+                losses += self._passes.losses(self.job.watched[start : start + _TOGETHER])
+        found = float(torch.stack([each.mean() for each in losses]).mean())
+        if found < self.standing.best - _GAIN:
+            self.standing.best, self.standing.worse, self._best = found, 0, self._present()
         else:
             self.standing.worse += 1
 
@@ -207,6 +213,12 @@ class _Run:
             self._optimizer.state[parameter] = {
                 key: each if key == "step" else each.to(device) for key, each in moments.items()
             }
+
+
+def _share_of_rate(recipe: Recipe, number: int) -> float:
+    """Return which share of the peak rate a step has: a rise, then half a cosine down to a tenth."""
+    rise = min(1.0, (number + 1) / (recipe.warmup + 1))
+    return rise * (_LEAST + (1 - _LEAST) * (1 + math.cos(math.pi * number / recipe.steps)) / 2)
 
 
 def targets(model: PreTrainedModel, kind: str) -> list[str]:
