@@ -130,6 +130,56 @@ def test_what_changes_a_memory_erases_the_adapters_that_saw_it(memos, told, runt
     )
 
 
+def test_a_receipt_counts_the_adapters_and_finds_nothing_left(memos, told, runtime):
+    trained(runtime, told)
+    receipt = told.forget(mira(told))
+    assert (receipt.erased["artifacts"], memos.verify_erasure(receipt).ok) == (1, True)
+
+
+def test_a_cube_that_is_forgotten_takes_its_adapters_along(memos, told, runtime):
+    trained(runtime, told)
+    receipt = memos.forget_cube("notes")
+    assert (receipt.erased["artifacts"], list(memos.adapters()), blobs(memos)) == (1, [], [])
+
+
+def test_a_rollback_erases_the_adapters_of_what_it_moved(memos, told, runtime):
+    told.snapshot("then")
+    told.revise(mira(told), "Mira lives in Porto.")
+    trained(runtime, told)
+    told.rollback("then")
+    assert (list(memos.adapters()), blobs(memos)) == ([], [])
+    assert runtime.chat(ASKED, told, adapter=True, reuse=False).no_adapter
+
+
+def test_what_a_cube_forgets_takes_the_adapters_of_its_forks_along(memos, told, runtime):
+    fork = told.fork("twig")
+    mine, theirs = trained(runtime, told), trained(runtime, fork)
+    assert (mine.key != theirs.key, list(memos.adapters(fork))) == (True, [theirs])
+    told.forget(mira(told))
+    assert (list(memos.adapters()), blobs(memos)) == ([], [])
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("whose", ["notes", "twig"])
+def test_a_change_in_a_cube_or_in_its_fork_leaves_the_adapter_of_the_other(
+    memos, told, runtime, change, whose
+):
+    cubes = {"notes": told, "twig": told.fork("twig")}
+    made = {name: trained(runtime, cube) for name, cube in cubes.items()}
+    cube = cubes.pop(whose)
+    CHANGES[change](cube, mira(cube))
+    memos.drain()
+    (other,) = cubes
+    kept = [] if (change, whose) == ("forgotten", "notes") else [made[other]]
+    assert list(memos.adapters()) == kept
+
+
+def test_what_is_not_trusted_is_not_taught(memos, told, runtime):
+    told.classify(mira(told), trust="untrusted")
+    adapter = trained(runtime, told)
+    assert mira(told) not in {origin.memory_id for origin in adapter.sources}
+
+
 def mira(cube):
     return next(memory.id for memory in cube.list() if memory.text.startswith("Mira"))
 

@@ -32,7 +32,7 @@ from memos_core.inference import AnyEngine
 from memos_core.lesson import Curriculum, Pair
 from memos_core.lora import KIND, STANDING, Adapter, adapter_of
 from memos_core.memcube import MemCube
-from memos_core.memory import Memory
+from memos_core.memory import Memory, Trust
 from memos_core.query import Where, checked_where
 from memos_core.tiers.lora.curriculum import Syllabus, curriculum, shuffled
 from memos_core.training import Learned, Progress, Teacher
@@ -235,7 +235,8 @@ class _Job:
 def _read(core: Core, who: Principal, cube_id: str, stable: Where | None) -> tuple[CubeHeader, list[Memory]]:
     where = Where() if stable is None else checked_where(stable)
     with core.reading(who, cube_id, NEEDS["train"]) as (view, header):
-        return header, unsuperseded(view, header, view.settled(header, where, limit=_MOST_READ))
+        found = unsuperseded(view, header, view.settled(header, where, limit=_MOST_READ))
+    return header, [memory for memory in found if memory.trust is Trust.TRUSTED]
 
 
 def _as_said(lessons: Curriculum) -> Curriculum:
