@@ -8,16 +8,19 @@ import pytest
 from memos_core import (
     Adapter,
     BackendError,
+    Blend,
     Conflict,
     InvalidInput,
+    MemOS,
     NotFound,
     Recipe,
     Runtime,
     Syllabus,
+    Thresholds,
     UnderWay,
 )
 from memos_core.lora import STANDING
-from memos_core.testing import RoteTeacher, ScriptedEngine
+from memos_core.testing import HashEmbedder, RoteTeacher, ScriptedEngine
 from memos_core.vault import artifacts
 
 RECIPE = Recipe(rank=2, steps=6, look=2)
@@ -353,6 +356,58 @@ def test_a_dropped_adapter_is_gone(memos, told, runtime, tmp_path):
     assert (memos.drop_adapters([adapter]), memos.drop_adapters([adapter]), blobs(memos)) == (1, 0, [])
     with pytest.raises(NotFound, match="adapter"):
         memos.export_adapter(adapter, tmp_path / "out")
+
+
+@pytest.fixture
+def several(memos, runtime):
+    """Three cubes with an adapter each, one without, by name."""
+    towns = {"mira": ("Lisbon", "Porto"), "ben": ("Oslo", "Bergen"), "nora": ("Lima", "Cusco")}
+    cubes = {name: memos.cube(name) for name in (*towns, "empty")}
+    for name, (home, other) in towns.items():
+        cubes[name].remember(f"{name.title()} lives in {home}.")
+        cubes[name].remember(f"{name.title()} visited {other}.")
+        trained(runtime, cubes[name], thresholds=Thresholds(choice=0.0, contains=0.0, unknown=0.0))
+    return cubes
+
+
+def keys(memos, *cubes):
+    return "+".join(sorted(adapter.key for cube in cubes for adapter in memos.adapters(cube)))
+
+
+def test_a_blend_has_the_adapters_of_the_cubes_that_answer_the_question_best(memos, several, runtime):
+    blend = Blend(cubes=[several[name] for name in ("ben", "nora", "empty")], most=2)
+    reply = runtime.chat("In which town might Nora live?", several["mira"], adapter=blend)
+    on = set(reply.adapter.split("+"))
+    assert (len(on), memos.adapters(several["nora"])[0].key in on) == (2, True)
+    assert (reply.no_adapter, reply.reuse.tokens, list(memos.segments())) == ("", 0, [])
+
+
+def test_a_blend_of_all_has_all_of_them_on(memos, several, runtime):
+    blend = Blend(cubes=[several[name] for name in ("ben", "nora", "empty")], most=8)
+    reply = runtime.chat(ASKED, several["mira"], adapter=blend)
+    assert reply.adapter == keys(memos, *several.values())
+
+
+def test_a_blend_loses_the_adapter_whose_memory_is_forgotten(memos, several, runtime):
+    blend = Blend(cubes=[several["ben"]])
+    both = runtime.chat(ASKED, several["mira"], adapter=blend).adapter
+    several["ben"].forget(several["ben"].list()[0].id)
+    left = runtime.chat(ASKED, several["mira"], adapter=blend).adapter
+    assert (len(both.split("+")), left) == (2, keys(memos, several["mira"]))
+
+
+def test_a_blend_over_two_stores_is_refused(several, runtime, tmp_path):
+    with (
+        MemOS.open(tmp_path / "other", embedder=HashEmbedder(dimensions=64)) as other,
+        pytest.raises(InvalidInput, match="several stores"),
+    ):
+        runtime.chat(ASKED, several["mira"], adapter=Blend(cubes=[other.cube("zoe")]))
+
+
+@pytest.mark.parametrize("most", [0, 9])
+def test_a_blend_of_none_or_too_many_is_refused(most):
+    with pytest.raises(InvalidInput):
+        Blend(cubes=(), most=most)
 
 
 def test_an_empty_cube_teaches_nothing(memos, runtime):

@@ -126,6 +126,7 @@ if TYPE_CHECKING:
     from memos_core.timeline import Snapshot as Snapshot
     from memos_core.training import Progress as Progress
     from memos_core.vault.tx_load import Import as Import
+    from memos_core.wearing import Blend as Blend
 
 __version__ = "0.1.0"
 
@@ -135,6 +136,7 @@ _HOME = {
     "Thresholds": "adapter",
     "UnderWay": "errors",
     "Adapter": "lora",
+    "Blend": "wearing",
     "Syllabus": "tiers.lora.curriculum",
     "Progress": "training",
     "Stream": "activation.answer",

@@ -20,6 +20,7 @@ from memos_core.reply import Reply, Reuse, Sampling
 from memos_core.runtime import DEFAULT_MODEL, DISK_BYTES, HOST_BYTES, Runtime
 from memos_core.tiers.lora.curriculum import Syllabus
 from memos_core.training import Progress
+from memos_core.wearing import Blend
 
 
 class AsyncStream(AsyncIterator[str]):
@@ -85,7 +86,7 @@ class AsyncRuntime:
         sampling: Sampling | None = None,
         compose: Composition | None = None,
         reuse: bool = True,
-        adapter: bool = False,
+        adapter: bool | Blend = False,
     ) -> Reply:
         """Return the model's answer; see `Runtime.chat`."""
         return await asyncio.to_thread(
@@ -114,7 +115,7 @@ class AsyncRuntime:
         sampling: Sampling | None = None,
         compose: Composition | None = None,
         reuse: bool = True,
-        adapter: bool = False,
+        adapter: bool | Blend = False,
     ) -> AsyncStream:
         """Begin an answer, to be read with `async for`; see `Runtime.stream`."""
         return AsyncStream(

@@ -26,7 +26,7 @@ from memos_core.tiers.kv import engines
 from memos_core.tiers.kv.levels import Levels
 from memos_core.tiers.lora.curriculum import Syllabus
 from memos_core.training import Progress, Teacher
-from memos_core.wearing import Wardrobe, Worn
+from memos_core.wearing import Blend, Wardrobe, Worn
 
 DEFAULT_MODEL = "smollm2-135m"
 HOST_BYTES, DISK_BYTES = 1 << 30, 4 << 30
@@ -102,7 +102,7 @@ class Runtime:
         sampling: Sampling | None = None,
         compose: Composition | None = None,
         reuse: bool = True,
-        adapter: bool = False,
+        adapter: bool | Blend = False,
     ) -> Reply:
         """Return the model's answer, given the cube's memories.
 
@@ -117,7 +117,7 @@ class Runtime:
 
         With `adapter`, the cube's adapter answers (see `train`) if there is one that passed and is not
         stale: what it was taught is not said again, everything newer is. Else all is said in the
-        prompt, and the reply's `no_adapter` tells why.
+        prompt, and the reply's `no_adapter` tells why. A `Blend` puts adapters of several cubes on.
 
         Raises InvalidInput if the conversation does not fit the model's context, NotFound for a
         cube that the principal may not read. A segment that is damaged is made anew.
@@ -147,14 +147,17 @@ class Runtime:
         sampling: Sampling | None = None,
         compose: Composition | None = None,
         reuse: bool = True,
-        adapter: bool = False,
+        adapter: bool | Blend = False,
     ) -> Stream:
         """Like `chat`, as an iterable of texts; `finished()` reads the rest and returns the Reply."""
         begin = time.perf_counter()
         self._check_open()
         head, turns = conversation(messages, system=system)
         plan, asked = Plan(head=head), question(turns)
-        worn = self._worn(cube, compose) if adapter else Worn(self._answerer)
+        blend = adapter if isinstance(adapter, Blend) else None
+        worn = Worn(self._answerer)
+        if adapter:
+            worn, reuse = self._worn(cube, asked, compose=compose, blend=blend), reuse and blend is None
         if cube is not None:
             plan = briefed(
                 cube,
@@ -248,12 +251,14 @@ class Runtime:
 
     # --- one call ----------------------------------------------------------------------------
 
-    def _worn(self, cube: MemCube | None, compose: Composition | None) -> Worn:
+    def _worn(
+        self, cube: MemCube | None, asked: str | None, *, compose: Composition | None, blend: Blend | None
+    ) -> Worn:
         if compose is not None:
             raise InvalidInput("an adapter's states are not composed: leave out `compose` or `adapter`")
         if cube is None:
             return Worn(self._answerer, why_not="no cube was given")
-        return self._wardrobe.for_cube(cube)
+        return self._wardrobe.for_cube(cube, blend=blend, asked=asked)
 
     def _teaching(self) -> Teacher:
         if self._teacher is None:

@@ -1,4 +1,4 @@
-"""Engines with an adapter on, by the adapter's key, for as long as the adapter may be served."""
+"""Engines with adapters on, by the adapters' keys, for as long as each of them may be served."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from collections.abc import Callable, Collection
 
 from memos_core.activation.answer import Answerer
 
-MOST = 4  # adapters in RAM at once
+MOST = 4  # engines with adapters in RAM at once
 
 
 class Taught:
-    """Answerers by adapter; the least lately used leaves first. Safe from several threads."""
+    """Answerers by adapters; the least lately used leaves first. Safe from several threads."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[str, Answerer] = OrderedDict()
+        self._held: OrderedDict[frozenset[str], Answerer] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: str, make: Callable[[], Answerer]) -> Answerer:
-        """Return the answerer with this adapter, made now if there is none."""
+    def get(self, keys: Collection[str], make: Callable[[], Answerer]) -> Answerer:
+        """Return the answerer with these adapters, made now if there is none."""
+        wanted = frozenset(keys)
         with self._lock:
-            if key not in self._held:
-                self._held[key] = make()
-            self._held.move_to_end(key)
+            if wanted not in self._held:
+                self._held[wanted] = make()
+            self._held.move_to_end(wanted)
             while len(self._held) > MOST:
                 self._held.popitem(last=False)
-            return self._held[key]
+            return self._held[wanted]
 
     def drop(self, keys: Collection[str]) -> None:
-        """Let go of these at once."""
+        """Let go at once of whatever has one of these on."""
         with self._lock:
-            for key in keys:
-                self._held.pop(key, None)
+            for held in [held for held in self._held if not held.isdisjoint(keys)]:
+                del self._held[held]
 
     def clear(self) -> None:
         """Let go of all."""

@@ -17,6 +17,7 @@ from memos_core.tiers.lora.relations import UNKNOWN
 from memos_core.training import Learned, Progress, Weights
 
 _NAME = "base_model.model.rote"
+_WIDTH = 4096  # characters of a matrix, so that several fit beside each other
 
 
 class RoteTeacher(ScriptedEngine):
@@ -113,7 +114,9 @@ def _step_of(saved: bytes | None, job: object) -> int:
 
 
 def _as_weights(answers: Sequence[str], recipe: Recipe) -> Weights:
-    data = np.frombuffer(json.dumps(answers).encode(), dtype=np.uint8).astype(np.float32)
+    said = json.dumps(answers).encode()
+    width = -(-len(said) // _WIDTH) * _WIDTH
+    data = np.frombuffer(said.ljust(width), dtype=np.uint8).astype(np.float32)
     matrix = np.tile(data, (recipe.rank, 1))
     zeros = np.zeros((1, recipe.rank), dtype=np.float32)
     tensors = {f"{_NAME}.lora_A.weight": matrix, f"{_NAME}.lora_B.weight": zeros}
@@ -121,6 +124,5 @@ def _as_weights(answers: Sequence[str], recipe: Recipe) -> Weights:
 
 
 def _as_answers(weights: Weights) -> list[str]:
-    row = weights.tensors[f"{_NAME}.lora_A.weight"][0]
-    answers: list[str] = json.loads(row.astype(np.uint8).tobytes())
-    return answers
+    rows = {row.astype(np.uint8).tobytes(): None for row in weights.tensors[f"{_NAME}.lora_A.weight"]}
+    return [answer for row in rows for answer in json.loads(row)]
