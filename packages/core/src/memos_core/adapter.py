@@ -13,6 +13,7 @@ from memos_core.errors import FormatError, InvalidInput
 from memos_core.segment import EngineIdentity, Origin
 
 FORMAT = "memos.adapter/1"
+KIND = "lora"  # of artifacts, and of parts of a file
 TARGETS = ("ffn", "all-linear")
 
 Facts = TypeVar("Facts")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from memos_core.adapter import AdapterHeader, Base, Evaluation, Recipe, from_json, unservable
+from memos_core.adapter import KIND, AdapterHeader, Base, Evaluation, Recipe, from_json, unservable
 from memos_core.core import Core
 from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.errors import InvalidInput, NotFound
@@ -18,7 +18,7 @@ from memos_core.vault import artifacts
 from memos_core.vault.artifacts import Artifact
 from memos_core.vault.view import View
 
-KIND, STANDING = "lora", "lora-training"  # of artifacts: adapters, and trainings under way
+STANDING = "lora-training"  # of artifacts: trainings under way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

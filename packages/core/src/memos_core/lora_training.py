@@ -14,6 +14,7 @@ from typing import Never
 from memos_core.activation.choose import unsuperseded
 from memos_core.activation.plan import PREFACE, SYSTEM_TEXT
 from memos_core.adapter import (
+    KIND,
     AdapterHeader,
     Base,
     Evaluation,
@@ -30,7 +31,7 @@ from memos_core.errors import BackendError, Conflict, FormatError, InvalidInput,
 from memos_core.governance import NEEDS
 from memos_core.inference import AnyEngine
 from memos_core.lesson import Curriculum, Pair
-from memos_core.lora import KIND, STANDING, Adapter, adapter_of
+from memos_core.lora import STANDING, Adapter, adapter_of
 from memos_core.memcube import MemCube
 from memos_core.memory import Memory, Trust
 from memos_core.query import Where, checked_where
