@@ -20,7 +20,7 @@ TORCH_ARGS ?=
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help demo test check static format coverage lowest bench-retrieval bench-latency bench-kv docs clean
+.PHONY: help demo test check static format coverage lowest bench-retrieval bench-latency bench-kv bench-lora docs clean
 
 help:
 	@echo "make demo              remember and recall a story (installs the base package, no torch)"
@@ -32,6 +32,7 @@ help:
 	@echo "make bench-retrieval   how well it finds; ARGS=... is passed on"
 	@echo "make bench-latency     how fast it is; ARGS=... is passed on"
 	@echo "make bench-kv          what stored attention states save and cost; ARGS=... goes to the first, ttft"
+	@echo "make bench-lora        what adapters know and cost; hours on two cores; ARGS=... is passed on"
 	@echo "make docs              rebuild the generated pages and run every example in the docs"
 	@echo "make clean             remove .venv, caches and builds"
 	@echo
@@ -123,6 +124,10 @@ bench-kv: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.kv.eviction
 	@$(BIN)/python -m benchmarks.kv.llamacpp
 	@$(BIN)/python -m benchmarks.kv.remote_order
+
+bench-lora: export HF_HUB_OFFLINE = 1
+bench-lora: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.lora $(ARGS)
 
 docs: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.report

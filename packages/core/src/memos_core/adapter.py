@@ -57,14 +57,14 @@ class Recipe:
     rank: int = 16
     alpha: float = 32.0
     targets: str = "all-linear"
-    rate: float = 5e-4
+    rate: float = 8e-4
     warmup: int = 4
     batch: int = 8
-    replay: float = 0.5
-    texts: int = 2
-    steps: int = 200
-    look: int = 10
-    patience: int = 2
+    replay: float = 1.0
+    texts: int = 3
+    steps: int = 90
+    look: int = 15
+    patience: int = 3
 
     def __post_init__(self) -> None:
         for name in ("rank", "batch", "texts", "steps", "look", "patience"):

@@ -37,8 +37,8 @@ class AdapterVerbs:
         """Write an adapter as a folder in PEFT's layout, with `memos.json`; return the files.
 
         With `gguf`, the file of the base model in llama.cpp's format ("smollm2-135m" is the bundled
-        one), `adapter.gguf` is written as well: `Runtime.open(model, engine="llama.cpp", adapter=...)`
-        takes it, as llama.cpp's own `--lora` does. That is for models of the Llama kind.
+        one), `adapter.gguf` is written as well: `LlamaCppRuntime.open(model, adapter=...)` takes
+        it, as llama.cpp's own `--lora` does. That is for models of the Llama kind.
 
         What was exported is yours to erase: forget() does not reach it. InvalidInput where the folder
         is not empty, NotFound where the adapter is gone or stale.

@@ -9,6 +9,19 @@ from memos_core.training import Weights
 
 BASE = Base(weights="w" * 64, config="c" * 64, tokenizer="t" * 64, template="p" * 64)
 PASSED = Evaluation(questions=4, choice=1.0, choice_base=0.25, contains=1.0, unknown=1.0, neutral=1.01)
+RECIPE = Recipe(  # every field, so that golden files outlast other defaults
+    rank=2,
+    alpha=4.0,
+    targets="all-linear",
+    rate=5e-4,
+    warmup=4,
+    batch=8,
+    replay=0.5,
+    texts=2,
+    steps=200,
+    look=10,
+    patience=2,
+)
 
 
 def weights(*, rank=2):
@@ -27,7 +40,7 @@ def header(*, failed=(), evaluation=PASSED, base=BASE):
         "cube": "the-cube",
         "sources": (Origin("m1", 3), Origin("m2", 1)),
         "syllabus": {"seed": 7, "persona": "Mira"},
-        "recipe": Recipe(rank=2, alpha=4.0),
+        "recipe": RECIPE,
     }
     return AdapterHeader(
         key=adapter_key(**facts),

@@ -32,7 +32,7 @@ def train(
     user: Annotated[
         str, typer.Option("--user", metavar="NAME", help="Who asks, and who 'I' is in the memories.")
     ] = "the user",
-    steps: Annotated[int, typer.Option("--steps", min=1, help="The most steps.")] = 200,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="The most steps.")] = 90,
     rank: Annotated[int, typer.Option("--rank", min=1, help="The rank of the matrices.")] = 16,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another one makes another adapter.")] = 0,
     control: Annotated[

@@ -32,7 +32,7 @@ def examined(
         questions=len(facts),
         choice=_share([_chooses(pupil, pair) for pair in facts]),
         choice_base=_share([_chooses(base, pair) for pair in facts]),
-        contains=_share([_holds(pupil.said(pair.prompt), pair.value) for pair in facts]),
+        contains=_share([holds(pupil.said(pair.prompt), pair.value) for pair in facts]),
         unknown=_share([_admits(pupil.said(pair.prompt)) for pair in others], none=1.0),
         neutral=math.exp(min(pupil.surprise(NEUTRAL) - base.surprise(NEUTRAL), 50.0)),
         control=None if control is None else _share([_chooses(control, pair) for pair in facts]),
@@ -53,7 +53,7 @@ def _chooses(pupil: Pupil, pair: Pair) -> bool:
     return all(right > each for each in wrong)
 
 
-def _holds(answer: str, value: str) -> bool:
+def holds(answer: str, value: str) -> bool:
     """Return whether an answer has the value in it, as words where it is written in such."""
     said, wanted = _plain(answer), _plain(value)
     return f" {wanted} " in f" {said} " if wanted.isascii() else wanted in said

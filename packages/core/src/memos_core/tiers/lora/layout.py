@@ -65,7 +65,18 @@ def config_of(weights: Weights) -> dict[str, Any]:
 def pack(weights: Weights, header: AdapterHeader) -> bytes:
     """Return an adapter as one file."""
     texts = {"format": "pt", "adapter_config": json.dumps(config_of(weights)), "memos": to_json(header)}
-    return save({name: np.ascontiguousarray(each) for name, each in weights.tensors.items()}, metadata=texts)
+    tensors = {name: np.ascontiguousarray(each) for name, each in weights.tensors.items()}
+    return _ordered(save(tensors, metadata=texts))
+
+
+def _ordered(data: bytes) -> bytes:
+    """Return a safetensors file with its metadata in order: equal adapters give equal bytes."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    table = json.loads(data[8:end])
+    table["__metadata__"] = dict(sorted(table["__metadata__"].items()))
+    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def unpack(data: bytes) -> Packed:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _GAIN = 1e-3  # nats: less is no gain
 _TOGETHER = 16  # rows of one pass; a larger batch is several passes
+_A_MISTAKE = 100.0  # nats: a watched question less comes before every loss
 _CLIP = 1.0
 _LEAST = 0.1  # of the peak rate, at the last step
 _NAME = "learning"  # PEFT's name of the adapter while it is trained
@@ -167,15 +168,18 @@ class _Run:
         return found
 
     def look(self) -> None:
-        """See how well the watched questions are answered; remember the best."""
+        """See how many of the watched questions are answered, and how surely; remember the best."""
         if not self.job.watched:
             self._best = self._present()
             return
-        losses: list[torch.Tensor] = []
+        losses, right = list[float](), 0
         with torch.no_grad():
             for start in range(0, len(self.job.watched), _TOGETHER):
-                losses += self._passes.losses(self.job.watched[start : start + _TOGETHER])
-        found = float(torch.stack([each.mean() for each in losses]).mean())
+                rows = self.job.watched[start : start + _TOGETHER]
+                for row, logits in zip(rows, self._passes.logits(rows), strict=True):
+                    losses.append(float(loss(row, logits).mean()))
+                    right += logits.argmax(dim=-1).tolist() == list(row.ids[row.start :])
+        found = _A_MISTAKE * (len(losses) - right) + sum(losses) / len(losses)
         if found < self.standing.best - _GAIN:
             self.standing.best, self.standing.worse, self._best = found, 0, self._present()
         else:
