@@ -103,6 +103,19 @@ def exported(cube):
         raise caught.value
 
 
+def recited(cube):
+    """Return None for who is let in: there is no such adapter; who is not meets another error before."""
+    with Runtime(RoteTeacher()) as runtime, pytest.raises(NotFound) as caught:
+        runtime.recite(cube)
+    if caught.value.what != "adapter":
+        raise caught.value
+
+
+def rehearsed(cube):
+    with Runtime(RoteTeacher()) as runtime:
+        return runtime.rehearse(cube)
+
+
 def trained(cube):
     with Runtime(RoteTeacher()) as runtime:
         return runtime.train(cube, recipe=Recipe(steps=1))
@@ -188,6 +201,8 @@ CALLS = {
     "drop_adapters": lambda cube, m: store_of(cube).drop_adapters([adapter_of(cube)]),
     "export_adapter": lambda cube, m: exported(cube),
     "train": lambda cube, m: trained(cube),
+    "recite": lambda cube, m: recited(cube),
+    "rehearse": lambda cube, m: rehearsed(cube),
     "chat": lambda cube, m: asked(cube, "chat", "What?"),
     "stream": lambda cube, m: asked(cube, "stream", "What?"),
     "build": lambda cube, m: asked(cube, "build"),

@@ -53,6 +53,20 @@ def test_list_and_show_tell_the_examination(run: Run, store: Path, key: str) -> 
     assert (facts["promoted"], len(facts["sources"]), facts["evaluation"]["questions"]) == (True, 3, 6)
 
 
+def test_a_dry_run_says_what_it_would_take_and_trains_nothing(run: Run, store: Path) -> None:
+    words = ("lora", "train", "--cube", "people", "--store", store, *STEPS, "--dry-run")
+    done, told = run(*words), run(*words, "--json").json["cubes"]["people"]
+    assert (done.code, "of 3 memories" in done.out, told["memories"], told["steps"]) == (0, True, 3, 2)
+    assert run("lora", "list", "--store", store, "--json").json == {"adapters": []}
+
+
+def test_recite_shows_what_the_adapter_says(run: Run, store: Path, key: str) -> None:
+    done = run("lora", "recite", "--cube", "people", "--store", store)
+    claims = run("lora", "recite", "--cube", "people", "--store", store, "--json").json["claims"]
+    assert (done.code, "Lisbon" in done.out, len(claims), key != "") == (0, True, 3, True)
+    assert all(claim["is_right"] for claim in claims)
+
+
 def test_a_store_without_adapters_says_how_to_make_one(run: Run, store: Path) -> None:
     assert "memos lora train" in run("lora", "list", "--store", store).out
 

@@ -97,6 +97,8 @@ if TYPE_CHECKING:
     from memos_core.reader.exports import Items as Items
     from memos_core.reader.exports import read_export as read_export
     from memos_core.reader.formats import Conversation as Conversation
+    from memos_core.reciting import Claim as Claim
+    from memos_core.reciting import Rehearsal as Rehearsal
     from memos_core.record import Entry as Entry
     from memos_core.record import Match as Match
     from memos_core.record import Record as Record
@@ -137,6 +139,8 @@ _HOME = {
     "UnderWay": "errors",
     "Adapter": "lora",
     "Blend": "wearing",
+    "Claim": "reciting",
+    "Rehearsal": "reciting",
     "Syllabus": "tiers.lora.curriculum",
     "Progress": "training",
     "Stream": "activation.answer",

@@ -16,6 +16,7 @@ from memos_core.briefing import BUDGET, RECALLED
 from memos_core.lora import Adapter
 from memos_core.memory import Message
 from memos_core.query import Where
+from memos_core.reciting import Claim, Rehearsal
 from memos_core.reply import Reply, Reuse, Sampling
 from memos_core.runtime import DEFAULT_MODEL, DISK_BYTES, HOST_BYTES, Runtime
 from memos_core.tiers.lora.curriculum import Syllabus
@@ -170,6 +171,23 @@ class AsyncRuntime:
             control=control,
             progress=progress,
         )
+
+    async def rehearse(
+        self,
+        cube: AsyncMemCube,
+        *,
+        syllabus: Syllabus | None = None,
+        recipe: Recipe | None = None,
+        stable: Where | None = None,
+    ) -> Rehearsal:
+        """Return what a training would teach and take; see `Runtime.rehearse`."""
+        return await asyncio.to_thread(
+            self.blocking.rehearse, cube.blocking, syllabus=syllabus, recipe=recipe, stable=stable
+        )
+
+    async def recite(self, cube: AsyncMemCube) -> Sequence[Claim]:
+        """Return what a cube's adapter says of its memories; see `Runtime.recite`."""
+        return await asyncio.to_thread(self.blocking.recite, cube.blocking)
 
     async def close(self) -> None:
         """Release the model; see `Runtime.close`."""

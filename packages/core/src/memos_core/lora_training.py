@@ -26,7 +26,7 @@ from memos_core.adapter import (
     to_json,
 )
 from memos_core.core import Core
-from memos_core.cube import CubeHeader, Principal
+from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.errors import BackendError, Conflict, FormatError, InvalidInput, NotFound, UnderWay
 from memos_core.governance import NEEDS
 from memos_core.inference import AnyEngine
@@ -86,7 +86,7 @@ def trained(
     Interrupted, it goes on where it stopped when it is ordered again. See `Runtime.train`.
     """
     core, who = cube._core, cube._principal
-    header, memories = _read(core, who, cube.id, order.stable)
+    header, memories = read_for(core, who, cube.id, order.stable, NEEDS["train"])
     lessons = curriculum(memories, order.syllabus)
     if not lessons.train:
         raise InvalidInput(
@@ -128,7 +128,7 @@ class _Job:
     ) -> Adapter:
         """Teach, examine and keep; return what came of it."""
         learned = teacher.taught(
-            _as_said(self._lessons),
+            as_said(self._lessons),
             self._order.recipe,
             saved=self._standing(),
             save=self._save,
@@ -148,7 +148,7 @@ class _Job:
         control = None
         if self._order.control:
             wrong = shuffled(memories, self._order.syllabus)
-            control = teacher.pupil(teacher.taught(_as_said(wrong), self._order.recipe).weights)
+            control = teacher.pupil(teacher.taught(as_said(wrong), self._order.recipe).weights)
         return examined(self._lessons, teacher.pupil(learned.weights), teacher.pupil(None), control=control)
 
     def _keep(self, learned: Learned, evaluation: Evaluation) -> None:
@@ -233,14 +233,17 @@ class _Job:
         raise BackendError("the adapter was dropped while it was trained: train it again")
 
 
-def _read(core: Core, who: Principal, cube_id: str, stable: Where | None) -> tuple[CubeHeader, list[Memory]]:
+def read_for(
+    core: Core, who: Principal, cube_id: str, stable: Where | None, right: Right
+) -> tuple[CubeHeader, list[Memory]]:
+    """Return a cube and what of it may be taught: settled, trusted, superseded by nothing in sight."""
     where = Where() if stable is None else checked_where(stable)
-    with core.reading(who, cube_id, NEEDS["train"]) as (view, header):
+    with core.reading(who, cube_id, right) as (view, header):
         found = unsuperseded(view, header, view.settled(header, where, limit=_MOST_READ))
     return header, [memory for memory in found if memory.trust is Trust.TRUSTED]
 
 
-def _as_said(lessons: Curriculum) -> Curriculum:
+def as_said(lessons: Curriculum) -> Curriculum:
     """Return the lessons with their passages as a prompt quotes memories."""
 
     def quoted(pair: Pair) -> Pair:

@@ -21,6 +21,7 @@ from memos_core.lora_training import Order, teacher_of, trained
 from memos_core.memcube import MemCube
 from memos_core.memory import Message, checked_within
 from memos_core.query import Where
+from memos_core.reciting import Claim, Rehearsal, recited, rehearsed
 from memos_core.reply import Reply, Reuse, Sampling
 from memos_core.tiers.kv import engines
 from memos_core.tiers.kv.levels import Levels
@@ -233,6 +234,38 @@ class Runtime:
             control=control,
         )
         return trained(cube, self._teaching(), self.engine, order, progress)
+
+    def rehearse(
+        self,
+        cube: MemCube,
+        *,
+        syllabus: Syllabus | None = None,
+        recipe: Recipe | None = None,
+        stable: Where | None = None,
+    ) -> Rehearsal:
+        """Return what `train` would teach of a cube, and the time that it would take at most.
+
+        One step is really made, and thrown away. Raises InvalidInput where there is nothing to teach.
+        """
+        self._check_open()
+        order = Order(
+            syllabus=syllabus or Syllabus(),
+            recipe=recipe or Recipe(),
+            thresholds=Thresholds(),
+            stable=stable,
+            control=False,
+        )
+        return rehearsed(cube, self._teaching(), order)
+
+    def recite(self, cube: MemCube) -> Sequence[Claim]:
+        """Return what the adapter that answers for a cube says of each of its memories, as text.
+
+        Asked in words that were not taught, with nothing in the prompt; each claim names its memory
+        and whether it is right. So one sees what the weights hold, and what another model would have
+        to be told. NotFound where no adapter may answer.
+        """
+        self._check_open()
+        return recited(cube, self._teaching(), self.engine)
 
     def close(self) -> None:
         """Release the model and the states in RAM. Closing twice is no error."""

@@ -1,4 +1,4 @@
-"""The commands for adapters, `memos lora …`: train, list, show, export, drop."""
+"""The commands for adapters, `memos lora …`: train, list, show, recite, export, drop."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ def train(
     control: Annotated[
         bool, typer.Option("--control", help="Train a second one on wrong answers, which has to fail.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be taught, and how long it would take.")
+    ] = False,
     cube: options.Cube = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
@@ -52,8 +55,11 @@ def train(
     given: dict[str, Any] = {
         "syllabus": Syllabus(seed=seed, persona=persona, user=user),
         "recipe": Recipe(rank=rank, steps=steps),
-        "control": control,
     }
+    if dry_run:
+        _rehearse(model, given, cube=cube, store=store, principal=principal, as_json=as_json)
+        return
+    given["control"] = control
     done: list[Adapter] = []
     with opened(store, principal=principal) as memos:
         cubes = cubes_to_read(memos, cube)
@@ -71,6 +77,45 @@ def train(
             screen().print(trained_line(adapter))
     if not all(adapter.promoted for adapter in done):
         raise typer.Exit(1)
+
+
+def _rehearse(
+    model: str, given: dict[str, Any], *, cube: str | None, store: Path, principal: str, as_json: bool
+) -> None:
+    """Say what training each cube would teach and take."""
+    with opened(store, principal=principal) as memos:
+        cubes = cubes_to_read(memos, cube)
+        with opened_runtime(model, engine="transformers", form="exact", hidden=as_json) as runtime:
+            found = {each.name: runtime.rehearse(each, **given) for each in cubes}
+    if as_json:
+        emit({"model": model, "cubes": {name: in_json(each) for name, each in found.items()}})
+        return
+    from memos_core.cli.lora_views import rehearsal_line  # noqa: PLC0415 - rich, only to show
+
+    for name, each in found.items():
+        screen().print(rehearsal_line(name, each))
+
+
+def recite(
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME", help="The bundled model, a path, or a hub's id.")
+    ] = "smollm2-135m",
+    cube: options.Cube = None,
+    store: options.Store = DEFAULT_STORE,
+    principal: options.As = DEFAULT_PRINCIPAL,
+    as_json: options.AsJson = False,
+) -> None:
+    """Ask the adapter of a cube, or of each, about its memories, with nothing in the prompt."""
+    with opened(store, principal=principal) as memos:
+        cubes = cubes_to_read(memos, cube)
+        with opened_runtime(model, engine="transformers", form="exact", hidden=as_json) as runtime:
+            claims = [claim for each in cubes for claim in runtime.recite(each)]
+    if as_json:
+        emit({"claims": [{**in_json(each), "origin": each.origin._asdict()} for each in claims]})
+        return
+    from memos_core.cli.lora_views import claim_table  # noqa: PLC0415 - as above
+
+    screen().print(claim_table(claims))
 
 
 def _told(progress: Callable[[int, int], None]) -> Callable[[Progress], None]:
@@ -171,6 +216,6 @@ def _adapter_json(adapter: Adapter) -> dict[str, object]:
 
 
 lora = typer.Typer(no_args_is_help=True, help="Memories that a language model on this machine was taught.")
-_COMMANDS: list[Callable[..., None]] = [train, list_, show, export, drop]
+_COMMANDS: list[Callable[..., None]] = [train, list_, show, recite, export, drop]
 for _command in _COMMANDS:
     lora.command(name=_command.__name__.rstrip("_"))(_command)

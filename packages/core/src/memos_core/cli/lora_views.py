@@ -13,7 +13,7 @@ from memos_core.cli.out import one_line
 from memos_core.cli.views import ID_SHOWN, count, facts, minute, seconds, short, size
 
 if TYPE_CHECKING:
-    from memos_core import Adapter
+    from memos_core import Adapter, Claim, Rehearsal
 
 
 def trained_line(adapter: Adapter) -> Text:
@@ -23,6 +23,30 @@ def trained_line(adapter: Adapter) -> Text:
     steps = f"{count(adapter.steps, 'step')} in {seconds(adapter.train_seconds)}"
     line.append(f"{short(adapter.key)}  {steps}, {size(adapter.size)}; {said}", style="not bold")
     return line
+
+
+def rehearsal_line(name: str, rehearsal: Rehearsal) -> Text:
+    """Return what a training would teach and take."""
+    line = Text(f"{one_line(name)}  ", style="bold")
+    said = f"{count(rehearsal.lessons, 'lesson')} of {count(rehearsal.memories, 'memory')}"
+    line.append(f"{said}, at most {seconds(rehearsal.seconds)} of training", style="not bold")
+    for reason, number in sorted(rehearsal.left_out.items()):
+        line.append(f"; {number:,} left out: {reason}", style="not bold")
+    return line
+
+
+def claim_table(claims: Sequence[Claim]) -> Table:
+    """Return what an adapter said, a line for each memory."""
+    table = Table(box=box.SIMPLE_HEAD, expand=True, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("memory", width=ID_SHOWN, no_wrap=True, style="dim")
+    table.add_column("asked", ratio=1, overflow="ellipsis", no_wrap=True)
+    table.add_column("said", ratio=1, overflow="ellipsis", no_wrap=True, style="cyan")
+    table.add_column("", width=5, no_wrap=True, style="yellow")
+    for each in claims:
+        memory = short(each.origin.memory_id)
+        said = Text(one_line(each.said))
+        table.add_row(memory, Text(one_line(each.asked)), said, "" if each.is_right else "wrong")
+    return table
 
 
 def adapter_table(adapters: Sequence[Adapter]) -> Table:
