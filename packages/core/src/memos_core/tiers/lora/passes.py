@@ -40,13 +40,15 @@ class Passes:
     """Passes through one model. `computing` is what is called, where it is another than the model.
 
     Before the first one it is seen whether the model computes a tree of rows as it does the rows
-    apart. One that does not (its layers are not plain attention) is given them apart.
+    apart. One that does not (its layers are not plain attention) is given them apart, and so is one with
+    a sliding window the rows that are longer than it.
     """
 
     def __init__(self, model: PreTrainedModel, *, computing: Any = None) -> None:
         self._model: Any = model if computing is None else computing
         self._device, self._dtype = model.device, model.dtype
         self._keeps = _KEEP in inspect.signature(type(model).forward).parameters
+        self._window: int | None = getattr(model.config, "sliding_window", None)
         self._shares: bool | None = None
 
     def losses(self, rows: Sequence[Row]) -> list[torch.Tensor]:
@@ -57,7 +59,8 @@ class Passes:
         """Return for each row the logits of its answer's tokens, shape (tokens, vocabulary), float32."""
         if self._shares is None:
             self._shares = self._is_as_good(rows[:4])
-        return self._together(rows) if self._shares else self._apart(rows)
+        fits = self._window is None or max(len(row.ids) for row in rows) <= self._window
+        return self._together(rows) if self._shares and fits else self._apart(rows)
 
     def _is_as_good(self, rows: Sequence[Row]) -> bool:
         with torch.no_grad():
