@@ -131,7 +131,7 @@ def environment() -> dict[str, str]:
 
 _HASTE = {
     "04_lora_memory.py": ("--steps", "1")
-}  # its real training takes minutes: the end-to-end test has one
+}  # a real training takes minutes
 
 
 @pytest.mark.slow
