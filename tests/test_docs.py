@@ -129,9 +129,7 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": source, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "default"}
 
 
-_HASTE = {
-    "04_lora_memory.py": ("--steps", "1")
-}  # a real training takes minutes
+_HASTE = {"04_lora_memory.py": ("--steps", "1")}  # a real training takes minutes
 
 
 @pytest.mark.slow
