@@ -12,7 +12,7 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check
 PIPADD  := $(PIP) install --quiet --constraint constraints.txt
 SOURCES := $(wildcard packages/*/pyproject.toml)
 ADAPTERS := $(filter-out packages/core,$(patsubst %/pyproject.toml,%,$(SOURCES)))
-EXTRAS  := minilm,static,openai,local-llm,llama-cpp,postgres,redaction,interchange,store,testing
+EXTRAS  := minilm,static,openai,local-llm,lora,llama-cpp,postgres,redaction,interchange,store,testing
 
 # To override: the interpreter, where torch comes from, how many test processes, arguments to pytest or a benchmark.
 PYTHON ?=
@@ -20,7 +20,7 @@ TORCH_ARGS ?=
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help demo test check static format coverage lowest bench-retrieval bench-latency bench-kv bench-scheduler docs clean
+.PHONY: help demo test check static format coverage lowest bench-retrieval bench-latency bench-kv bench-lora bench-scheduler docs clean
 
 help:
 	@echo "make demo              remember and recall a story (installs the base package, no torch)"
@@ -33,6 +33,7 @@ help:
 	@echo "make bench-latency     how fast it is; ARGS=... is passed on"
 	@echo "make bench-kv          what stored attention states save and cost; ARGS=... goes to the first, ttft"
 	@echo "make bench-scheduler   how fast durable work is, and what it survives; ARGS=... is passed on"
+	@echo "make bench-lora        what adapters know and cost; hours on two cores; ARGS=... is passed on"
 	@echo "make docs              rebuild the generated pages and run every example in the docs"
 	@echo "make clean             remove .venv, caches and builds"
 	@echo
@@ -127,6 +128,10 @@ bench-kv: $(VENV)/dev.stamp
 
 bench-scheduler: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.scheduler.jobs $(ARGS)
+
+bench-lora: export HF_HUB_OFFLINE = 1
+bench-lora: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.lora $(ARGS)
 
 docs: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.report

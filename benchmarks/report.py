@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.kv import distance_table, eviction_table, remote_table, ttft_table
 from benchmarks.latency.table import markdown, rendered
+from benchmarks.lora import table as lora_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -168,6 +169,7 @@ _SECTIONS: dict[str, _Section] = {
         "python -m benchmarks.kv.remote_order",
         remote_table.rendered,
     ),
+    "lora": ("What an adapter knows", "python -m benchmarks.lora", lora_table.rendered),
     "state_machine": (
         "Operations without a violation",
         "python -m benchmarks.robustness.state_machine",

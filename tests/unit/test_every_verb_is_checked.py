@@ -8,6 +8,7 @@ import inspect
 import shutil
 import tempfile
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,24 +16,29 @@ import pytest
 from sqlalchemy import select
 
 from memos_core import (
+    Adapter,
     ComposedCubes,
     EngineIdentity,
     Entry,
+    Evaluation,
     Forbidden,
+    InvalidInput,
     Jobs,
     MemCube,
     MemOS,
     Message,
     NotFound,
     Principal,
+    Recipe,
     Records,
     Right,
     Runtime,
     Segment,
     Store,
 )
+from memos_core.adapter import base_of
 from memos_core.governance import NEEDS
-from memos_core.testing import HashEmbedder, InMemoryIndex, ScriptedEngine
+from memos_core.testing import HashEmbedder, InMemoryIndex, RoteTeacher, ScriptedEngine
 from memos_core.vault.schema_jobs import jobs
 
 
@@ -79,6 +85,53 @@ def job_of(cube, state="waiting"):
     wanted = select(jobs.c.id).where(jobs.c.cube_id == cube.id, jobs.c.state == state)
     with cube._core.catalog.read() as view:
         return view.connection.execute(wanted.limit(1)).scalar_one()
+
+
+def adapter_of(cube):
+    """Return an adapter as somebody may have noted it; that there is such a one is not said."""
+    evaluation = Evaluation(questions=1, choice=1.0, choice_base=0.0, contains=1.0, unknown=1.0, neutral=1.0)
+    return Adapter(
+        key="0" * 64,
+        cube=cube.id,
+        cube_name=cube.name,
+        base=base_of(ScriptedEngine().identity),
+        recipe=Recipe(),
+        steps=1,
+        evaluation=evaluation,
+        failed=(),
+        size=1,
+        train_seconds=1.0,
+        created_at=cube._core.catalog.clock(),
+        stale=None,
+        sources=(),
+    )
+
+
+def exported(cube):
+    """Return None for who is let in: there is no such adapter; who is not meets another error before."""
+    with pytest.raises(NotFound) as caught:
+        store_of(cube).export_adapter(adapter_of(cube), "nowhere")
+    if caught.value.what != "adapter":
+        raise caught.value
+
+
+def recited(cube):
+    """Return None for who is let in: there is no such adapter; who is not meets another error before."""
+    with Runtime(RoteTeacher()) as runtime, pytest.raises(NotFound) as caught:
+        runtime.recite(cube)
+    if caught.value.what != "adapter":
+        raise caught.value
+
+
+def rehearsed(cube):
+    """Rehearse; who is let in may see nothing that is long enough to be taught."""
+    with Runtime(RoteTeacher()) as runtime, suppress(InvalidInput):
+        return runtime.rehearse(cube)
+
+
+def trained(cube):
+    with Runtime(RoteTeacher()) as runtime:
+        return runtime.train(cube, recipe=Recipe(steps=1))
 
 
 FILES = Path(tempfile.mkdtemp(prefix="memcubes-"))
@@ -165,6 +218,12 @@ CALLS = {
     "evict": lambda cube, m: store_of(cube).evict([segment_of(cube)]),
     "pin": lambda cube, m: store_of(cube).pin(segment_of(cube)),
     "verify_segments": lambda cube, m: store_of(cube).verify_segments([segment_of(cube)]),
+    "adapters": lambda cube, m: store_of(cube).adapters(cube),
+    "drop_adapters": lambda cube, m: store_of(cube).drop_adapters([adapter_of(cube)]),
+    "export_adapter": lambda cube, m: exported(cube),
+    "train": lambda cube, m: trained(cube),
+    "recite": lambda cube, m: recited(cube),
+    "rehearse": lambda cube, m: rehearsed(cube),
     "chat": lambda cube, m: asked(cube, "chat", "What?"),
     "stream": lambda cube, m: asked(cube, "stream", "What?"),
     "build": lambda cube, m: asked(cube, "build"),
@@ -198,6 +257,9 @@ STORE = {
     "load": "likewise",
     "pin": "likewise",
     "verify_segments": "likewise",
+    "adapters": "likewise",
+    "drop_adapters": "likewise",
+    "export_adapter": "likewise",
     "stats": "counts and sizes",
     "doctor": "sound or not",
     "close": "releases the folder",
@@ -214,6 +276,9 @@ def verbs(kind):
 def test_no_verb_of_a_cube_is_left_out():
     of_records = {f"records.{verb}" for verb in verbs(Records)}
     of_the_store = {
+        "adapters",
+        "drop_adapters",
+        "export_adapter",
         "segments",
         "evict",
         "pin",

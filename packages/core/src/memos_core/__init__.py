@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memos_core.activation.answer import Stream as Stream
     from memos_core.activation.composed import Composition as Composition
-    from memos_core.aio import AsyncComposedCubes as AsyncComposedCubes
+    from memos_core.adapter import Evaluation as Evaluation
+    from memos_core.adapter import Recipe as Recipe
+    from memos_core.adapter import Thresholds as Thresholds
     from memos_core.aio import AsyncJobs as AsyncJobs
     from memos_core.aio import AsyncMemCube as AsyncMemCube
     from memos_core.aio import AsyncMemOS as AsyncMemOS
-    from memos_core.aio import AsyncRecords as AsyncRecords
     from memos_core.aio_jobs import AsyncWorker as AsyncWorker
     from memos_core.aio_runtime import AsyncRuntime as AsyncRuntime
     from memos_core.aio_runtime import AsyncStream as AsyncStream
     from memos_core.aio_store import AsyncStore as AsyncStore
+    from memos_core.aio_views import AsyncComposedCubes as AsyncComposedCubes
+    from memos_core.aio_views import AsyncRecords as AsyncRecords
     from memos_core.audit import AuditCheck as AuditCheck
     from memos_core.audit import AuditHead as AuditHead
     from memos_core.audit import AuditLine as AuditLine
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from memos_core.errors import NotFound as NotFound
     from memos_core.errors import QuotaExceeded as QuotaExceeded
     from memos_core.errors import SecretFound as SecretFound
+    from memos_core.errors import UnderWay as UnderWay
     from memos_core.errors import WrongPurpose as WrongPurpose
     from memos_core.extract import ChatExtractor as ChatExtractor
     from memos_core.extract import OpenAIExtractor as OpenAIExtractor
@@ -77,6 +81,7 @@ if TYPE_CHECKING:
     from memos_core.lineage import Kin as Kin
     from memos_core.lineage import Lineage as Lineage
     from memos_core.lineage import Product as Product
+    from memos_core.lora import Adapter as Adapter
     from memos_core.memcube import MemCube as MemCube
     from memos_core.memory import Behaviour as Behaviour
     from memos_core.memory import Descriptive as Descriptive
@@ -105,6 +110,8 @@ if TYPE_CHECKING:
     from memos_core.reader.exports import Items as Items
     from memos_core.reader.exports import read_export as read_export
     from memos_core.reader.formats import Conversation as Conversation
+    from memos_core.reciting import Claim as Claim
+    from memos_core.reciting import Rehearsal as Rehearsal
     from memos_core.record import Entry as Entry
     from memos_core.record import Match as Match
     from memos_core.record import Record as Record
@@ -123,6 +130,7 @@ if TYPE_CHECKING:
     from memos_core.segment import Origin as Origin
     from memos_core.store import Published as Published
     from memos_core.store import Store as Store
+    from memos_core.tiers.lora.curriculum import Syllabus as Syllabus
     from memos_core.timeline import At as At
     from memos_core.timeline import Diff as Diff
     from memos_core.timeline import Gone as Gone
@@ -133,11 +141,23 @@ if TYPE_CHECKING:
     from memos_core.timeline import Revised as Revised
     from memos_core.timeline import Rollback as Rollback
     from memos_core.timeline import Snapshot as Snapshot
+    from memos_core.training import TrainingProgress as TrainingProgress
     from memos_core.vault.tx_load import Import as Import
+    from memos_core.wearing import Blend as Blend
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Evaluation": "adapter",
+    "Recipe": "adapter",
+    "Thresholds": "adapter",
+    "UnderWay": "errors",
+    "Adapter": "lora",
+    "Blend": "wearing",
+    "Claim": "reciting",
+    "Rehearsal": "reciting",
+    "Syllabus": "tiers.lora.curriculum",
+    "TrainingProgress": "training",
     "Stream": "activation.answer",
     "Composition": "activation.composed",
     "AsyncMemCube": "aio",
@@ -145,7 +165,7 @@ _HOME = {
     "AsyncRuntime": "aio_runtime",
     "AsyncStore": "aio_store",
     "AsyncStream": "aio_runtime",
-    "AsyncRecords": "aio",
+    "AsyncRecords": "aio_views",
     "AuditCheck": "audit",
     "AuditHead": "audit",
     "AuditLine": "audit",
@@ -247,7 +267,7 @@ _HOME = {
     "Rollback": "timeline",
     "Snapshot": "timeline",
     "ComposedCubes": "composition",
-    "AsyncComposedCubes": "aio",
+    "AsyncComposedCubes": "aio_views",
     "Job": "job",
     "JobState": "job",
     "Progress": "job",

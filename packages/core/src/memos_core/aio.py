@@ -16,17 +16,17 @@ from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from memos_core.aio_jobs import AsyncWorker
-from memos_core.composition import ComposedCubes
+from memos_core.aio_views import AsyncComposedCubes, AsyncRecords
 from memos_core.cube import Principal
 from memos_core.embed import EmbedderSpec
 from memos_core.job import TIMEOUT, Job, JobState, Payload, Schedule
 from memos_core.jobs import Jobs
 from memos_core.kv import Segment
+from memos_core.lora import Adapter
 from memos_core.memcube import MemCube
 from memos_core.memos import LOCAL, MemOS
 from memos_core.opened import RESIDENT_BYTES, Settings
 from memos_core.protocols import Extractor, TextIndex
-from memos_core.records import Records
 from memos_core.redaction import Redaction
 from memos_core.scheduler.work import Handler
 from memos_core.timeline import Merge, MergeConflict, Resolution
@@ -47,26 +47,6 @@ def _awaited_verb(
     return run
 
 
-def _awaited_record(
-    verb: Callable[Concatenate[Records, P], R],
-) -> Callable[Concatenate[AsyncRecords, P], Awaitable[R]]:
-    @functools.wraps(verb)
-    async def run(self: AsyncRecords, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
-
-    return run
-
-
-def _awaited_view(
-    verb: Callable[Concatenate[ComposedCubes, P], R],
-) -> Callable[Concatenate[AsyncComposedCubes, P], Awaitable[R]]:
-    @functools.wraps(verb)
-    async def run(self: AsyncComposedCubes, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
-
-    return run
-
-
 def _awaited_care(
     verb: Callable[Concatenate[MemOS, P], R],
 ) -> Callable[Concatenate[AsyncMemOS, P], Awaitable[R]]:
@@ -75,33 +55,6 @@ def _awaited_care(
         return await asyncio.to_thread(verb, self.blocking, *args, **kwargs)
 
     return run
-
-
-class AsyncRecords:
-    """Values by key, awaited. `blocking` is the dictionary itself."""
-
-    def __init__(self, blocking: Records) -> None:
-        self.blocking = blocking
-
-    put = _awaited_record(Records.put)
-    get = _awaited_record(Records.get)
-    list = _awaited_record(Records.list)
-    recall = _awaited_record(Records.recall)
-    renew = _awaited_record(Records.renew)
-    sweep = _awaited_record(Records.sweep)
-    count = _awaited_record(Records.count)
-
-
-class AsyncComposedCubes:
-    """Several cubes read as one, awaited. `blocking` is the view itself."""
-
-    def __init__(self, blocking: ComposedCubes) -> None:
-        self.blocking = blocking
-
-    recall = _awaited_view(ComposedCubes.recall)
-    get = _awaited_view(ComposedCubes.get)
-    list = _awaited_view(ComposedCubes.list)
-    count = _awaited_view(ComposedCubes.count)
 
 
 class AsyncMemCube:
@@ -371,6 +324,13 @@ class AsyncMemOS:
         )
 
     extract_with = _awaited_care(MemOS.extract_with)
+
+    async def adapters(self, cube: AsyncMemCube | None = None) -> Sequence[Adapter]:
+        """Return the adapters of a cube, or of all; see `MemOS.adapters`."""
+        return await asyncio.to_thread(self.blocking.adapters, cube.blocking if cube else None)
+
+    drop_adapters = _awaited_care(MemOS.drop_adapters)
+    export_adapter = _awaited_care(MemOS.export_adapter)
     evict = _awaited_care(MemOS.evict)
     pin = _awaited_care(MemOS.pin)
     verify_segments = _awaited_care(MemOS.verify_segments)

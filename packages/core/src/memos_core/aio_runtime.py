@@ -10,12 +10,18 @@ from typing import Any, Self
 
 from memos_core.activation.answer import Stream
 from memos_core.activation.composed import Composition
+from memos_core.adapter import Recipe, Thresholds
 from memos_core.aio import AsyncMemCube
 from memos_core.briefing import BUDGET, RECALLED
+from memos_core.lora import Adapter
 from memos_core.memory import Message
 from memos_core.query import Where
+from memos_core.reciting import Claim, Rehearsal
 from memos_core.reply import Reply, Reuse, Sampling
 from memos_core.runtime import DEFAULT_MODEL, DISK_BYTES, HOST_BYTES, Runtime
+from memos_core.tiers.lora.curriculum import Syllabus
+from memos_core.training import TrainingProgress
+from memos_core.wearing import Blend
 
 
 class AsyncStream(AsyncIterator[str]):
@@ -81,6 +87,7 @@ class AsyncRuntime:
         sampling: Sampling | None = None,
         compose: Composition | None = None,
         reuse: bool = True,
+        adapter: bool | Blend = False,
     ) -> Reply:
         """Return the model's answer; see `Runtime.chat`."""
         return await asyncio.to_thread(
@@ -94,6 +101,7 @@ class AsyncRuntime:
             sampling=sampling,
             compose=compose,
             reuse=reuse,
+            adapter=adapter,
         )
 
     async def stream(
@@ -108,6 +116,7 @@ class AsyncRuntime:
         sampling: Sampling | None = None,
         compose: Composition | None = None,
         reuse: bool = True,
+        adapter: bool | Blend = False,
     ) -> AsyncStream:
         """Begin an answer, to be read with `async for`; see `Runtime.stream`."""
         return AsyncStream(
@@ -122,6 +131,7 @@ class AsyncRuntime:
                 sampling=sampling,
                 compose=compose,
                 reuse=reuse,
+                adapter=adapter,
             )
         )
 
@@ -138,6 +148,46 @@ class AsyncRuntime:
         return await asyncio.to_thread(
             self.blocking.build, cube.blocking, system=system, stable=stable, budget=budget, progress=progress
         )
+
+    async def train(
+        self,
+        cube: AsyncMemCube,
+        *,
+        syllabus: Syllabus | None = None,
+        recipe: Recipe | None = None,
+        thresholds: Thresholds | None = None,
+        stable: Where | None = None,
+        control: bool = False,
+        progress: Callable[[TrainingProgress], None] | None = None,
+    ) -> Adapter:
+        """Teach the model a cube's memories; see `Runtime.train`."""
+        return await asyncio.to_thread(
+            self.blocking.train,
+            cube.blocking,
+            syllabus=syllabus,
+            recipe=recipe,
+            thresholds=thresholds,
+            stable=stable,
+            control=control,
+            progress=progress,
+        )
+
+    async def rehearse(
+        self,
+        cube: AsyncMemCube,
+        *,
+        syllabus: Syllabus | None = None,
+        recipe: Recipe | None = None,
+        stable: Where | None = None,
+    ) -> Rehearsal:
+        """Return what a training would teach and take; see `Runtime.rehearse`."""
+        return await asyncio.to_thread(
+            self.blocking.rehearse, cube.blocking, syllabus=syllabus, recipe=recipe, stable=stable
+        )
+
+    async def recite(self, cube: AsyncMemCube) -> Sequence[Claim]:
+        """Return what a cube's adapter says of its memories; see `Runtime.recite`."""
+        return await asyncio.to_thread(self.blocking.recite, cube.blocking)
 
     async def close(self) -> None:
         """Release the model; see `Runtime.close`."""

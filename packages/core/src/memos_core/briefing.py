@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from memos_core.activation.choose import stable_memories
 from memos_core.activation.plan import Plan, planned
 from memos_core.memcube import MemCube
 from memos_core.memory import Memory, checked_within
 from memos_core.operator.recall import Ask
 from memos_core.query import Where, checked_where
+from memos_core.segment import Origin
 
 BUDGET = 2048  # tokens of memory text in a prompt, estimated
 RECALLED = 8
@@ -22,10 +26,12 @@ def briefed(
     recall: int = RECALLED,
     budget: int = BUDGET,
     one_each: bool = False,
+    taught: Collection[Origin] = (),
 ) -> Plan:
     """Return the plan of a prompt: the system text, the stable memories, and what is recalled for `asked`.
 
-    `asked` None recalls nothing. Raises NotFound if the principal may not read the cube.
+    `asked` None recalls nothing. What the model was `taught` is not said. Raises NotFound if the
+    principal may not read the cube.
     """
     core, who = cube._core, cube._principal
     checked_within(budget, 1, 1 << 62, what="budget")
@@ -35,10 +41,10 @@ def briefed(
         memories, whole = stable_memories(view, header, where=where, budget=budget)
     recalled: list[Memory] = []
     if asked is not None and recall and not whole:
-        known = {memory.id for memory in memories}
+        known = {memory.id for memory in memories} | {origin.memory_id for origin in taught}
         ask = Ask(query=asked, k=recall + len(known), where=Where(), budget=None)
         found = core.recaller.recall(who, cube.id, ask).memories
         recalled = [memory for memory in found if memory.id not in known][:recall]
-    return planned(
-        header, system=system, stable=memories, recalled=recalled, budget=budget, one_each=one_each
-    )
+    unsaid = [each for each in memories if Origin(each.id, each.version) not in taught]
+    plan = planned(header, system=system, stable=unsaid, recalled=recalled, budget=budget, one_each=one_each)
+    return replace(plan, behind=tuple(taught))

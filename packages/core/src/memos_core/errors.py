@@ -16,6 +16,7 @@
     ├── FormatError           these bytes are not what they claim to be
     ├── JobLost               somebody else has this job by now, or it was cancelled
     ├── Locked                another process holds this folder
+    ├── UnderWay              the cube is being trained already
     ├── Closed                this handle was closed
     └── BackendError          something beneath us failed
         └── BackendUnavailable    ... and may work again later: the only error that is ever retried
@@ -166,6 +167,14 @@ class Locked(MemOSError):
             f"store on servers: MemOS.open(folder, catalog='postgresql+psycopg://…', index='http://…')"
         )
         self.folder, self.holder = folder, holder
+
+
+class UnderWay(MemOSError):
+    """What was asked for is being done already."""
+
+    def __init__(self, cube: str) -> None:
+        super().__init__(f"the cube {cube!r} is being trained already: wait for that, or stop it first")
+        self.cube = cube
 
 
 class Closed(MemOSError):

@@ -36,6 +36,8 @@ NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
         **dict.fromkeys(("records.put", "records.renew", "records.sweep"), Right.WRITE),
         **dict.fromkeys(("chat", "stream", "build", "segments", "verify_segments"), Right.READ),
         **dict.fromkeys(("evict", "pin"), Right.WRITE),
+        **dict.fromkeys(("adapters", "export_adapter", "rehearse", "recite"), Right.READ),
+        **dict.fromkeys(("train", "drop_adapters"), Right.WRITE),
         **dict.fromkeys(("dump", "imports"), Right.READ),  # a file holds nothing that could not be read
         **dict.fromkeys(("load",), Right.WRITE),
         **dict.fromkeys(("publish",), Right.SHARE),

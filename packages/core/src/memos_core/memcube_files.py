@@ -27,13 +27,15 @@ class Files(Handle):
         passphrase: str | None = None,
         vectors: bool = True,
         segments: bool = True,
+        adapters: bool = True,
         terms: Terms | None = None,
         overwrite: bool = False,
     ) -> Dump:
         """Write what you may see of the cube to one file, in one snapshot; return what was written.
 
         Memories with their history, sources, tags and links, archived ones too; records; with
-        `vectors` what they are found by, with `segments` the KV states that were made from them.
+        `vectors` what they are found by, with `segments` the KV states that were made from them, with
+        `adapters` what models were taught of them.
         Grants, groups, limits and the audit stay. `sign` signs it; with a `passphrase` nobody reads
         it without; `terms` say how it may be used. The dump is noted in the cube's audit.
 
@@ -51,6 +53,7 @@ class Files(Handle):
             passphrase=None if passphrase is None else checked_passphrase(passphrase),
             vectors=vectors,
             segments=segments,
+            adapters=adapters,
             terms=terms or Terms(),
             overwrite=overwrite,
             right=NEEDS["dump"],

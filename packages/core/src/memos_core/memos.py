@@ -21,6 +21,7 @@ from memos_core.governance import NEEDS
 from memos_core.kv import Segment, Verified
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
+from memos_core.memos_adapters import AdapterVerbs
 from memos_core.memos_files import Loading
 from memos_core.memos_jobs import Working, checked_extractor
 from memos_core.opened import RESIDENT_BYTES, Lease, Settings, connected, found, remembered, settings_of
@@ -32,7 +33,7 @@ from memos_core.vault.catalog import utc_now
 LOCAL = Principal("local")
 
 
-class MemOS(Loading, Working):
+class MemOS(Loading, Working, AdapterVerbs):
     """A memory store in a folder, seen by one principal.
 
     ::

@@ -43,9 +43,9 @@ class Loading:
         passes redaction and the cube's limits, and tells the file (`imported_from`); what this store
         forgot stays forgotten.
 
-        With a `verify_key` (`SigningKey.public`) only what it signed is loaded. KV states come in for
-        the `engines` that you name: they cannot be checked against the text, so name them for files
-        that you trust. `bounds` say how much a file may unpack to. FormatError for a file that is
+        With a `verify_key` (`SigningKey.public`) only what it signed is loaded. KV states and adapters
+        come in for the `engines` that you name: they cannot be checked against the text, so name them
+        for files that you trust. `bounds` say how much a file may unpack to. FormatError for a file that is
         damaged, was changed, or is of a version that is not known here.
         """
         self._core.check_open()

@@ -60,3 +60,5 @@ class Reply:
     reuse: Reuse
     first_token: float  # seconds from the call to the first token
     took: float  # seconds in all
+    adapter: str = ""  # the key of the adapter that answered, several with "+" between, "" where none did
+    no_adapter: str = ""  # why none did although one was asked for

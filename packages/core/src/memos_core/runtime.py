@@ -12,15 +12,22 @@ from memos_core.activation.answer import Answerer, Place, Request, Stream
 from memos_core.activation.composed import Composition
 from memos_core.activation.conversation import conversation, question
 from memos_core.activation.plan import Plan
+from memos_core.adapter import Recipe, Thresholds
 from memos_core.briefing import BUDGET, RECALLED, briefed
 from memos_core.errors import Closed, InvalidInput
 from memos_core.inference import AnyEngine, Prompt, State, Turn
+from memos_core.lora import Adapter
+from memos_core.lora_training import Order, teacher_of, trained
 from memos_core.memcube import MemCube
 from memos_core.memory import Message, checked_within
 from memos_core.query import Where
+from memos_core.reciting import Claim, Rehearsal, recited, rehearsed
 from memos_core.reply import Reply, Reuse, Sampling
 from memos_core.tiers.kv import engines
 from memos_core.tiers.kv.levels import Levels
+from memos_core.tiers.lora.curriculum import Syllabus
+from memos_core.training import Teacher, TrainingProgress
+from memos_core.wearing import Blend, Wardrobe, Worn
 
 DEFAULT_MODEL = "smollm2-135m"
 HOST_BYTES, DISK_BYTES = 1 << 30, 4 << 30
@@ -55,6 +62,13 @@ class Runtime:
         checked_within(disk_bytes, 0, 1 << 62, what="disk_bytes")
         self._levels: Levels[State] = engines.levels(engine, device_bytes=device_bytes, host_bytes=host_bytes)
         self._answerer = Answerer(engine, self._levels, form=form, disk_bytes=disk_bytes)
+        self._teacher: Teacher | None = None
+        self._wardrobe = Wardrobe(
+            engine,
+            self._answerer,
+            answering=lambda other: Answerer(other, self._levels, form=form, disk_bytes=disk_bytes),
+            teacher=self._teaching,
+        )
         self._closed = False
 
     @classmethod
@@ -89,6 +103,7 @@ class Runtime:
         sampling: Sampling | None = None,
         compose: Composition | None = None,
         reuse: bool = True,
+        adapter: bool | Blend = False,
     ) -> Reply:
         """Return the model's answer, given the cube's memories.
 
@@ -100,6 +115,10 @@ class Runtime:
         With `compose`, every memory is a segment of its own and none is computed in place: faster
         where memories come in ever new mixes, and near the right answer, not equal to it. `reuse`
         False computes everything and stores nothing.
+
+        With `adapter`, the cube's adapter answers (see `train`) if there is one that passed and is not
+        stale: what it was taught is not said again, everything newer is. Else all is said in the
+        prompt, and the reply's `no_adapter` tells why. A `Blend` puts adapters of several cubes on.
 
         Raises InvalidInput if the conversation does not fit the model's context, NotFound for a
         cube that the principal may not read. A segment that is damaged is made anew.
@@ -114,6 +133,7 @@ class Runtime:
             sampling=sampling,
             compose=compose,
             reuse=reuse,
+            adapter=adapter,
         ).finished()
 
     def stream(
@@ -128,12 +148,17 @@ class Runtime:
         sampling: Sampling | None = None,
         compose: Composition | None = None,
         reuse: bool = True,
+        adapter: bool | Blend = False,
     ) -> Stream:
         """Like `chat`, as an iterable of texts; `finished()` reads the rest and returns the Reply."""
         begin = time.perf_counter()
         self._check_open()
         head, turns = conversation(messages, system=system)
         plan, asked = Plan(head=head), question(turns)
+        blend = adapter if isinstance(adapter, Blend) else None
+        worn = Worn(self._answerer)
+        if adapter:
+            worn, reuse = self._worn(cube, asked, compose=compose, blend=blend), reuse and blend is None
         if cube is not None:
             plan = briefed(
                 cube,
@@ -143,6 +168,7 @@ class Runtime:
                 recall=recall,
                 budget=budget,
                 one_each=compose is not None,
+                taught=worn.sources,
             )
         request = Request(
             begin=begin,
@@ -152,8 +178,10 @@ class Runtime:
             why_not=_why_not(cube, reuse=reuse),
             sampling=sampling or Sampling(),
             compose=compose if cube is not None else None,
+            adapter=worn.key,
+            no_adapter=worn.why_not,
         )
-        return Stream(self._answerer.answered(request))
+        return Stream(worn.answerer.answered(request))
 
     def build(
         self,
@@ -175,10 +203,75 @@ class Runtime:
         request = Request(begin=begin, plan=plan, prompt=self._encoded(plan, turns), place=_place(cube))
         return self._answerer.built(request, progress)
 
+    def train(
+        self,
+        cube: MemCube,
+        *,
+        syllabus: Syllabus | None = None,
+        recipe: Recipe | None = None,
+        thresholds: Thresholds | None = None,
+        stable: Where | None = None,
+        control: bool = False,
+        progress: Callable[[TrainingProgress], None] | None = None,
+    ) -> Adapter:
+        """Teach the model the cube's memories (those that match `stable`), examine it, keep the adapter.
+
+        Takes minutes; chats go on meanwhile. The adapter answers only if it reaches the `thresholds`;
+        its `failed` says what it lacks. Interrupted and called again with the same arguments it goes on
+        where it was; what was trained already is returned at once. `control` trains a second one on
+        wrong answers, which has to fail: twice the time.
+
+        Raises InvalidInput where there is nothing to teach, UnderWay where the cube is being trained,
+        Conflict or NotFound where a memory was changed meanwhile, BackendError where memory or disk
+        does not suffice. The adapter before stays in force in any of these cases.
+        """
+        self._check_open()
+        order = Order(
+            syllabus=syllabus or Syllabus(),
+            recipe=recipe or Recipe(),
+            thresholds=thresholds or Thresholds(),
+            stable=stable,
+            control=control,
+        )
+        return trained(cube, self._teaching(), self.engine, order, progress)
+
+    def rehearse(
+        self,
+        cube: MemCube,
+        *,
+        syllabus: Syllabus | None = None,
+        recipe: Recipe | None = None,
+        stable: Where | None = None,
+    ) -> Rehearsal:
+        """Return what `train` would teach of a cube, and the time that it would take at most.
+
+        One step is really made, and thrown away. Raises InvalidInput where there is nothing to teach.
+        """
+        self._check_open()
+        order = Order(
+            syllabus=syllabus or Syllabus(),
+            recipe=recipe or Recipe(),
+            thresholds=Thresholds(),
+            stable=stable,
+            control=False,
+        )
+        return rehearsed(cube, self._teaching(), order)
+
+    def recite(self, cube: MemCube) -> Sequence[Claim]:
+        """Return what the adapter that answers for a cube says of each of its memories, as text.
+
+        Asked in words that were not taught, with nothing in the prompt; each claim names its memory
+        and whether it is right. So one sees what the weights hold, and what another model would have
+        to be told. NotFound where no adapter may answer.
+        """
+        self._check_open()
+        return recited(cube, self._teaching(), self.engine)
+
     def close(self) -> None:
         """Release the model and the states in RAM. Closing twice is no error."""
         self._closed = True
         self._levels.clear()
+        self._wardrobe.close()
         self.engine.close()
 
     def __enter__(self) -> Self:
@@ -190,6 +283,20 @@ class Runtime:
         self.close()
 
     # --- one call ----------------------------------------------------------------------------
+
+    def _worn(
+        self, cube: MemCube | None, asked: str | None, *, compose: Composition | None, blend: Blend | None
+    ) -> Worn:
+        if compose is not None:
+            raise InvalidInput("an adapter's states are not composed: leave out `compose` or `adapter`")
+        if cube is None:
+            return Worn(self._answerer, why_not="no cube was given")
+        return self._wardrobe.for_cube(cube, blend=blend, asked=asked)
+
+    def _teaching(self) -> Teacher:
+        if self._teacher is None:
+            self._teacher = teacher_of(self.engine)
+        return self._teacher
 
     def _check_open(self) -> None:
         if self._closed:

@@ -503,7 +503,7 @@ def test_what_is_no_gguf_is_refused(tmp_path):
 
 def test_a_gguf_whose_weights_are_cut_off_is_refused_by_name(tmp_path):
     path = tmp_path / "short.gguf"
-    with llamacpp._bundled().open("rb") as whole:
+    with llamacpp.bundled_file().open("rb") as whole:
         path.write_bytes(whole.read(4 << 20))
     with pytest.raises(BackendError, match=r"short\.gguf"):
         LlamaCppEngine.open(path, **SMALL)

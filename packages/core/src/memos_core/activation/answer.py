@@ -42,6 +42,8 @@ class Request:
     place: Place | None
     why_not: str = ""
     sampling: Sampling = field(default_factory=Sampling)
+    adapter: str = ""
+    no_adapter: str = ""
     compose: Composition | None = None
 
 
@@ -112,6 +114,8 @@ class Answerer:
             reuse=_reuse(base, built, request),
             first_token=count.first,
             took=time.perf_counter() - request.begin,
+            adapter=request.adapter,
+            no_adapter=request.no_adapter,
         )
 
     def built(self, request: Request, progress: Progress | None) -> Reuse:

@@ -21,11 +21,11 @@ def stable_memories(
     is not trusted stands in no prompt of its own accord: only where `where` or the question asks.
     """
     if where is not None:
-        matching = _unsuperseded(view, cube, view.settled(cube, where, limit=_most(budget)))
+        matching = unsuperseded(view, cube, view.settled(cube, where, limit=_most(budget)))
         return within(ordered(matching), budget), False
     every = view.settled(cube, Where(), limit=_most(budget))
     if len(every) < _most(budget):
-        present = _unsuperseded(view, cube, every)
+        present = unsuperseded(view, cube, every)
         trusted = [memory for memory in present if memory.trust is Trust.TRUSTED]
         if sum(map(cost, trusted)) <= budget:
             return ordered(trusted), len(trusted) == len(present)
@@ -37,14 +37,14 @@ def stable_memories(
         )
         for memory in view.settled(cube, wanted, limit=_most(budget))
     }
-    return within(ordered(_unsuperseded(view, cube, list(marked.values()))), budget // 2), False
+    return within(ordered(unsuperseded(view, cube, list(marked.values()))), budget // 2), False
 
 
 def _most(budget: int) -> int:
     return budget // _LINE_TOKENS + 1
 
 
-def _unsuperseded(view: View, cube: CubeHeader, memories: list[Memory]) -> list[Memory]:
+def unsuperseded(view: View, cube: CubeHeader, memories: list[Memory]) -> list[Memory]:
     """Return the memories without those that another one in sight replaces."""
     pairs = view.successors(cube, [memory.id for memory in memories])
     seqs = view.seqs_of(cube, sorted({newer for newer, _ in pairs}))

@@ -74,7 +74,7 @@ def links(
     """
     found: list[SegmentHeader] = []
     sources: list[Origin] = []
-    parts = [(), *(part.origins for part in plan.stable)]
+    parts = [plan.behind, *(part.origins for part in plan.stable)]
     start, parent = 0, ""
     for origins, end in zip(parts, prompt.cuts, strict=False):
         sources.extend(origins)

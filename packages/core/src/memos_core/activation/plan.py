@@ -43,13 +43,15 @@ class Part:
 class Plan:
     """The system text in parts: what is the same next time, and what is for this question only.
 
-    `group` names who may read all of it; "" where there is no cube.
+    `group` names who may read all of it; "" where there is no cube. `behind` are memories that are
+    not said because the model was taught them: its states come from them all the same.
     """
 
     head: str
     stable: tuple[Part, ...] = ()
     volatile: tuple[Part, ...] = ()
     group: str = ""
+    behind: tuple[Origin, ...] = ()
 
     @property
     def texts(self) -> list[str]:

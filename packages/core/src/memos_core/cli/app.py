@@ -25,6 +25,7 @@ from memos_core.cli import (
 )
 from memos_core.cli.jobs import jobs, worker
 from memos_core.cli.kv import kv
+from memos_core.cli.lora import lora
 from memos_core.cli.out import emit, warn
 from memos_core.cli.place import PURPOSE, SERVERS, Servers
 from memos_core.errors import Locked, MemOSError, NotFound, WrongPurpose
@@ -36,6 +37,7 @@ _WHERE_TO_LOOK = {
     "job": "`memos jobs list` shows which there are; --as says who you are",
     "schedule": "`memos jobs schedules` shows which there are; --cube says about which cube",
     "segment": "`memos kv list` shows which there are",
+    "adapter": "`memos lora list` shows which there are",
     "erasure": "`memos erasure list` shows your receipts; --as says who you are",
     "memory": "`memos list` shows the ids; --cube and --as say where to look",
     "file": "check the path, or pipe the conversation in and name it `-`",
@@ -179,5 +181,6 @@ for _panel, _commands in _COMMANDS.items():
         app.command(name=_command.__name__.rstrip("_").replace("_", "-"), rich_help_panel=_panel)(_command)
 app.add_typer(jobs, name="jobs", rich_help_panel="Look after the store")
 app.add_typer(kv, name="kv", rich_help_panel="Look after the store")
+app.add_typer(lora, name="lora", rich_help_panel="Look after the store")
 app.add_typer(erasing.erasure, name="erasure", rich_help_panel="Look after the store")
 app.add_typer(auditing.app, name="audit", rich_help_panel="Look after the store")

@@ -62,7 +62,7 @@ def build(
     """
     with opened(store, principal=principal) as memos:
         cubes = cubes_to_read(memos, cube)
-        with _runtime(model, engine=engine, form=form, hidden=as_json) as runtime:
+        with opened_runtime(model, engine=engine, form=form, hidden=as_json) as runtime:
             done = [
                 _built(memos, each, runtime, system=system, budget=budget, hidden=as_json) for each in cubes
             ]
@@ -76,7 +76,7 @@ def build(
         console.print(built_line(each))
 
 
-def _runtime(model: str, *, engine: str, form: str, hidden: bool) -> Runtime:
+def opened_runtime(model: str, *, engine: str, form: str, hidden: bool) -> Runtime:
     """Open the model; the first time, a bundled one is unpacked, which takes a while."""
     from memos_core import LlamaCppRuntime, Runtime  # noqa: PLC0415 - the library
 

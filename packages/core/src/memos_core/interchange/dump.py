@@ -18,7 +18,7 @@ from sqlalchemy import Row
 from memos_core.core import Core
 from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.errors import BackendError, InvalidInput
-from memos_core.interchange import lines, segments, shards
+from memos_core.interchange import adapters, lines, segments, shards
 from memos_core.interchange.archive import Packer
 from memos_core.interchange.manifest import KINDS, NO_TERMS, Dump, Manifest, Terms
 from memos_core.interchange.sealing import SealingWriter
@@ -42,6 +42,7 @@ class Wish:
     passphrase: str | None = None
     vectors: bool = True
     segments: bool = True
+    adapters: bool = True
     terms: Terms = NO_TERMS
     version: int | None = None
     overwrite: bool = False
@@ -118,6 +119,8 @@ def _written(core: Core, view: View, cube: CubeHeader, wish: Wish, file: IO[byte
         if record is not None:
             _vectors(packer, view, cube, model=record.identity, dimensions=record.dimensions)
         counts["segments"] = segments.packed(core, view, cube, packer) if wish.segments else 0
+        if wish.adapters and (taught := adapters.packed(core, view, cube, packer)):
+            counts["adapters"] = taught
         manifest = Manifest(
             name=wish.name or cube.name,
             cube=cube.id,

@@ -11,7 +11,7 @@ from memos_core.core import Core
 from memos_core.cube import CubeHeader, Principal
 from memos_core.errors import Forbidden, FormatError, NotFound
 from memos_core.governance import NEEDS
-from memos_core.interchange import segments
+from memos_core.interchange import adapters, segments
 from memos_core.interchange.archive import Archive
 from memos_core.interchange.arriving import Arriving, Tally
 from memos_core.interchange.fates import OnConflict
@@ -73,10 +73,11 @@ def loaded(core: Core, principal: Principal, order: Order) -> Load:
         with core.catalog.read() as view:
             _target(view, principal, order, archive.manifest)
         segments.check(archive, order.engines)
+        adapters.check(archive, order.engines)
         cube, tally, embedded = _settled(core, principal, order, archive)
-        kept = segments.unpacked(
-            core, principal, cube.id, archive, engines=order.engines, ids=_as_they_are(core, tally)
-        )
+        ids = _as_they_are(core, tally)
+        kept = segments.unpacked(core, principal, cube.id, archive, engines=order.engines, ids=ids)
+        taught = adapters.unpacked(core, principal, cube.id, archive, engines=order.engines, ids=ids)
     return Load(
         cube=cube.name,
         cube_id=cube.id,
@@ -92,6 +93,7 @@ def loaded(core: Core, principal: Principal, order: Order) -> Load:
         links=tally.links,
         records=tally.records,
         segments=kept,
+        adapters=taught,
         renamed={there: here for there, here in tally.ids.items() if there != here},
         manifest=archive.manifest,
     )

@@ -116,7 +116,7 @@ class Dump:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a load did to which cube: how many memories, links, records, KV segments; and the manifest.
+    """What a load did to which cube: how many of each, with KV segments and adapters; and the manifest.
 
     `same` were there already as they are, `skipped` gave way to what was there, `replaced` took its
     place. `expired` are those whose time was over, `forgotten` those that this store erased: both
@@ -138,6 +138,7 @@ class Load:
     links: int
     records: int
     segments: int
+    adapters: int
     renamed: Mapping[str, str]
     manifest: Manifest
 

@@ -9,7 +9,9 @@ from memos_core.testing.engine import EngineConformance, SampledEngineConformanc
 from memos_core.testing.job_queue import JobDesk, JobQueueConformance
 from memos_core.testing.memory_index import InMemoryIndex
 from memos_core.testing.memory_queue import InMemoryQueue
+from memos_core.testing.rote_teacher import RoteTeacher
 from memos_core.testing.scripted_engine import ScriptedEngine
+from memos_core.testing.teacher import TeacherConformance
 from memos_core.testing.text_index import PersistentTextIndexConformance, TextIndexConformance
 
 __all__ = [
@@ -21,8 +23,10 @@ __all__ = [
     "JobDesk",
     "JobQueueConformance",
     "PersistentTextIndexConformance",
+    "RoteTeacher",
     "SampledEngineConformance",
     "ScriptedEngine",
     "SemanticEmbedderConformance",
+    "TeacherConformance",
     "TextIndexConformance",
 ]

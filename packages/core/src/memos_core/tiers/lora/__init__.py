@@ -1,0 +1,1 @@
+"""The LoRA tier: memories that the weights know."""

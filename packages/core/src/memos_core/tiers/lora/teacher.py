@@ -1,0 +1,108 @@
+"""Teaching a transformers model: lessons through its own template, and the taught model as an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from memos_core.adapter import Recipe
+from memos_core.inference import AnyEngine, Turn
+from memos_core.lesson import Curriculum, Pair
+from memos_core.reply import Sampling
+from memos_core.tiers.kv.hf import HfEngine
+from memos_core.tiers.lora.neutral import REPLAY
+from memos_core.tiers.lora.passes import Passes, Row
+from memos_core.tiers.lora.switch import Placed, Switch
+from memos_core.tiers.lora.train import Job, rows_fit, trained
+from memos_core.training import Learned, TrainingProgress, Weights
+
+ANSWER_TOKENS = 32  # of an answer in the examination
+
+
+class HfTeacher:
+    """Teaches the model of a transformers engine, which goes on answering meanwhile.
+
+    Adapters are on for the threads of their own engines only. Safe from several threads.
+    """
+
+    def __init__(self, engine: HfEngine) -> None:
+        self._engine = engine
+        self._switch = Switch(engine.model)
+        self._passes = Passes(engine.model)
+
+    def taught(
+        self,
+        curriculum: Curriculum,
+        recipe: Recipe,
+        *,
+        saved: bytes | None = None,
+        save: Callable[[bytes], None] | None = None,
+        progress: Callable[[TrainingProgress], None] | None = None,
+    ) -> Learned:
+        """Return the adapter that these lessons make; see `Teacher.taught`.
+
+        Lessons longer than the model's context are passed over; the examination shows what that costs.
+        """
+        neutral = [_plain(self._engine, text) for text in REPLAY]
+        job = Job(
+            seed=curriculum.seed,
+            lessons=self._rows(curriculum.train),
+            watched=self._rows(curriculum.watched),
+            neutral=rows_fit(neutral, context=self._engine.context),
+            recipe=recipe,
+            base=self._engine.identity.weights,
+        )
+        return trained(self._engine.model, job, saved=saved, save=save, progress=progress)
+
+    def pupil(self, weights: Weights | None) -> HfPupil:
+        """Return the model with these weights, or as it is; InvalidInput where they do not fit it."""
+        if weights is None:
+            return HfPupil(self._engine, self._passes)
+        return HfPupil(self._under(self._switch.placed(weights), digest="examined"), self._passes)
+
+    def engine_with(self, weights: Weights, *, digest: str) -> AnyEngine:
+        """Return the engine with these weights on; InvalidInput where they do not fit the model."""
+        return self._under(self._switch.placed(weights), digest=digest)
+
+    def _under(self, placed: Placed, *, digest: str) -> HfEngine:
+        return self._engine.under(lambda: self._switch.on(placed), changes=digest)
+
+    def _rows(self, pairs: Sequence[Pair]) -> tuple[Row, ...]:
+        rows = [_row(self._engine, pair.prompt, pair.answer, context=pair.context) for pair in pairs]
+        return rows_fit(rows, context=self._engine.context)
+
+
+class HfPupil:
+    """A transformers model as it is examined."""
+
+    def __init__(self, engine: HfEngine, passes: Passes) -> None:
+        self._engine, self._passes = engine, passes
+
+    def likelihoods(self, prompt: str, answers: Sequence[str]) -> list[float]:
+        """Return for each answer its mean log-probability per token, the ending one included."""
+        losses = self._losses([_row(self._engine, prompt, answer) for answer in answers])
+        return [-float(each.mean()) for each in losses]
+
+    def said(self, prompt: str) -> str:
+        """Return the greedy answer, of at most 32 tokens."""
+        ids = self._engine.encode([], [Turn("user", prompt)]).ids
+        tokens = self._engine.generate(ids, [], Sampling(max_tokens=ANSWER_TOKENS))
+        return "".join(token.text for token in tokens)
+
+    def surprise(self, texts: Sequence[str]) -> float:
+        """Return the mean negative log-probability of the texts' tokens, the first of each not counted."""
+        return float(torch.cat(self._losses([_plain(self._engine, text) for text in texts])).mean())
+
+    def _losses(self, rows: Sequence[Row]) -> list[torch.Tensor]:
+        with torch.inference_mode(), self._engine.around():
+            return self._passes.losses(rows)
+
+
+def _row(engine: HfEngine, prompt: str, answer: str, *, context: str = "") -> Row:
+    asked = engine.encode([context] if context else [], [Turn("user", prompt)]).ids
+    return Row((*asked, *engine.spelled(answer)), len(asked))
+
+
+def _plain(engine: HfEngine, text: str) -> Row:
+    return Row(tuple(engine.spelled(text)[:-1]), 1)

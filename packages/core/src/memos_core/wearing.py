@@ -1,0 +1,168 @@
+"""Which engine answers for a cube: the one with the adapters on that may answer, where there are such."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from memos_core import lora
+from memos_core.activation.answer import Answerer
+from memos_core.activation.taught import Taught
+from memos_core.adapter import base_of
+from memos_core.errors import FormatError, InvalidInput, NotFound
+from memos_core.inference import AnyEngine
+from memos_core.memcube import MemCube
+from memos_core.memory import checked_within
+from memos_core.operator.recall import Ask
+from memos_core.query import Where
+from memos_core.segment import Origin
+from memos_core.training import Teacher
+from memos_core.vault.artifacts import Artifact
+
+log = logging.getLogger(__name__)
+
+_LOOKED_AT = 16  # memories by which cubes are told apart
+_MOST = 8  # adapters on at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blend:
+    """Adapters of several cubes on at once: that of the cube that is asked, and those of `cubes`.
+
+    At most `most` are on, from 1 to 8: those of the cubes whose memories answer the question best.
+    Their changes add up, so each one more costs the others something (docs/howto/lora.md).
+    """
+
+    cubes: Sequence[MemCube]
+    most: int = 2
+
+    def __post_init__(self) -> None:
+        checked_within(self.most, 1, _MOST, what="most")
+
+
+class Worn(NamedTuple):
+    """Who answers, and what they were taught; `why_not` says why without an adapter, "" with one."""
+
+    answerer: Answerer
+    key: str = ""
+    sources: tuple[Origin, ...] = ()
+    why_not: str = ""
+
+
+class _Found(NamedTuple):
+    cube: MemCube
+    artifact: Artifact
+    sources: tuple[Origin, ...]
+
+
+class Wardrobe:
+    """Puts cubes' adapters on one engine, each beside the others. Safe from several threads."""
+
+    def __init__(
+        self,
+        engine: AnyEngine,
+        plain: Answerer,
+        *,
+        answering: Callable[[AnyEngine], Answerer],
+        teacher: Callable[[], Teacher],
+    ) -> None:
+        self._engine, self._plain = engine, plain
+        self._answering, self._teacher = answering, teacher
+        self._taught = Taught()
+
+    def for_cube(self, cube: MemCube, *, blend: Blend | None = None, asked: str | None = None) -> Worn:
+        """Return who answers for a cube. What is stale, failed or foreign is passed over, with its reason."""
+        identity = self._engine.identity
+        if identity.adapter:
+            return Worn(self._plain, why_not="the model has an adapter of its own on")
+        found, why_not = self._found(cube, blend, asked)
+        if not found:
+            return Worn(self._plain, why_not=why_not)
+        try:
+            teacher = self._teacher()
+        except InvalidInput as exc:
+            return Worn(self._plain, why_not=str(exc))
+        return self._worn(cube, found, teacher)
+
+    def close(self) -> None:
+        """Let go of every adapter."""
+        self._taught.clear()
+
+    def _found(self, cube: MemCube, blend: Blend | None, asked: str | None) -> tuple[list[_Found], str]:
+        """Return the adapters that may answer, the most wanted first, and why there is none."""
+        others = [] if blend is None else _checked(cube, blend)
+        cubes = {each.id: each for each in (cube, *others)}
+        found: dict[str, _Found] = {}
+        reasons = []
+        for each in cubes.values():
+            active = lora.active(each._core, each._principal, each.id, base_of(self._engine.identity))
+            if active.artifact is None:
+                reasons.append(active.why_not)
+            else:
+                found[each.id] = _Found(each, active.artifact, active.sources)
+        most = 1 if blend is None else blend.most
+        order = _wanted(cube, list(found), asked) if len(found) > most else list(found)
+        return [found[cube_id] for cube_id in order[:most]], reasons[0] if reasons else ""
+
+    def _worn(self, cube: MemCube, found: Sequence[_Found], teacher: Teacher) -> Worn:
+        core, keys = cube._core, sorted(each.artifact.key for each in found)
+        core.derived.holders.add(self._taught)
+        try:
+            answerer = self._taught.get(keys, lambda: self._put_on(found, teacher))
+        except _Damaged as exc:
+            log.warning("an adapter is damaged and was deleted", extra={"cause": str(exc)})
+            core.derived.refuse([exc.key], reason="damaged")
+            return Worn(self._plain, why_not="its file is damaged: train it again")
+        for each in found:
+            with core.reading(each.cube._principal, each.cube.id) as (_view, header):
+                servable = core.derived.servable(header, [each.artifact.key])
+            if not servable:  # it went stale while it was on its way here
+                self._taught.drop([each.artifact.key])
+                return Worn(self._plain, why_not="it went stale just now")
+        sources = tuple(origin for each in found for origin in each.sources)
+        return Worn(answerer, key="+".join(keys), sources=sources)
+
+    def _put_on(self, found: Sequence[_Found], teacher: Teacher) -> Answerer:
+        from memos_core.tiers.lora import blend, layout  # noqa: PLC0415 - an extra
+
+        packed = []
+        for each in sorted(found, key=lambda one: one.artifact.key):
+            try:
+                packed.append(layout.unpack(each.cube._core.blobs.get(each.artifact.blob)))
+            except (FormatError, NotFound) as exc:
+                raise _Damaged(each.artifact.key, exc) from exc
+        if len(packed) == 1:
+            weights, digest = packed[0].weights, packed[0].header.tensors
+        else:
+            weights = blend.cat([each.weights for each in packed])
+            digest = hashlib.sha256("+".join(each.header.tensors for each in packed).encode()).hexdigest()
+        try:
+            return self._answering(teacher.engine_with(weights, digest=digest))
+        except InvalidInput as exc:
+            raise _Damaged(found[0].artifact.key, exc) from exc
+
+
+class _Damaged(Exception):
+    """An adapter that cannot be put on; it never leaves this module."""
+
+    def __init__(self, key: str, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.key = key
+
+
+def _checked(cube: MemCube, blend: Blend) -> Sequence[MemCube]:
+    if any(each._core is not cube._core for each in blend.cubes):
+        raise InvalidInput("the cubes of a blend are of several stores: take those of one")
+    return blend.cubes
+
+
+def _wanted(cube: MemCube, ids: Sequence[str], asked: str | None) -> list[str]:
+    """Return these cubes, those first whose memories answer the question best."""
+    if not asked:
+        return list(ids)
+    ask = Ask(query=asked, k=_LOOKED_AT, where=Where(), budget=None)
+    hits = cube._core.recaller.recall(cube._principal, ids, ask).memories
+    return list(dict.fromkeys([*(hit.cube for hit in hits), *ids]))

@@ -1,0 +1,188 @@
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra local-llm")
+pytest.importorskip("peft", reason="needs the extra lora")
+
+import peft
+import torch
+
+from memos_core.adapter import Recipe
+from memos_core.errors import InvalidInput
+from memos_core.inference import Turn
+from memos_core.reply import Sampling
+from memos_core.testing import TeacherConformance
+from memos_core.tiers.kv.hf import HfEngine
+from memos_core.tiers.lora.curriculum import Syllabus, curriculum
+from memos_core.tiers.lora.gate import examined
+from memos_core.tiers.lora.layout import exported, pack, unpack
+from memos_core.tiers.lora.teacher import HfTeacher
+from memos_core.training import Weights
+from tests import kv_models
+from tests.unit.tiers.lora.adapters import header
+from tests.unit.tiers.lora.test_curriculum import memories
+
+pytestmark = pytest.mark.filterwarnings(  # peft asks transformers for it by its old name
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)
+RECIPE = Recipe(rank=4, steps=8, look=4, batch=4, rate=5e-3, warmup=0)
+
+
+def engine(kind="Llama", **settings):
+    return HfEngine(kv_models.model(kind, **settings), kv_models.tokenizer())
+
+
+def lessons(*texts):
+    return curriculum(memories(*(texts or ("Mira lives in Rome.", "Ben lives in Oslo."))), Syllabus())
+
+
+@pytest.fixture(scope="module")
+def served():
+    """An engine, its teacher, and what it was taught."""
+    made = engine()
+    teacher = HfTeacher(made)
+    return made, teacher, teacher.taught(lessons(), RECIPE).weights
+
+
+def logits(model, ids):
+    with torch.inference_mode():
+        return model(input_ids=torch.tensor([ids])).logits[0]
+
+
+class TestHfTeacher(TeacherConformance):
+    recipe = Recipe(rank=2, steps=6, look=2, patience=9, batch=2, warmup=0, rate=1e-2, replay=0.1)
+
+    @pytest.fixture
+    def teacher(self):
+        return HfTeacher(engine())
+
+
+def test_plain_peft_loads_it_and_computes_the_same(served, tmp_path):
+    made, teacher, weights = served
+    told = header()
+    told = type(told)(**{**{n: getattr(told, n) for n in told.__slots__}, **_of(weights, told)})
+    exported(pack(weights, told), tmp_path / "adapter")
+    plain = peft.PeftModel.from_pretrained(kv_models.model("Llama"), tmp_path / "adapter").eval()
+    ids = made.encode(["Some words."], [Turn("user", "Where does Mira live?")]).ids
+    with teacher._switch.on(teacher._switch.placed(weights)):
+        ours = logits(made.model, ids)
+    assert torch.equal(ours, logits(plain, ids))
+    assert not torch.allclose(ours, logits(made.model, ids))
+
+
+def _of(weights, told):
+    from memos_core.adapter import adapter_key
+    from memos_core.tiers.lora.layout import digest_of
+
+    facts = {"base": told.base, "cube": told.cube, "sources": told.sources, "syllabus": told.syllabus}
+    key = adapter_key(**facts, recipe=RECIPE)
+    return {"key": key, "recipe": RECIPE, "tensors": digest_of(weights.tensors)}
+
+
+def test_an_adapter_is_on_in_its_own_engine_only_whoever_computes_at_the_same_time(served):
+    made, teacher, weights = served
+    tuned = teacher.engine_with(weights, digest="a" * 64)
+    ids = made.encode(["Some words."], [Turn("user", "Where does Mira live?")]).ids
+
+    def said(which):
+        return [token.id for token in which.generate(ids, [], Sampling(max_tokens=12))]
+
+    alone = {"base": said(made), "tuned": said(tuned)}
+    found = {"base": [], "tuned": []}
+
+    def ask(name, which):
+        found[name].extend(said(which) for _ in range(6))
+
+    threads = [threading.Thread(target=ask, args=each) for each in (("base", made), ("tuned", tuned))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {name: [ids] * 6 for name, ids in alone.items()}
+    assert alone["base"] != alone["tuned"]
+
+
+def test_two_answers_that_are_read_in_turns_do_not_disturb_each_other(served):
+    made, teacher, weights = served
+    tuned = teacher.engine_with(weights, digest="a" * 64)
+    ids = made.encode([], [Turn("user", "Where does Ben live?")]).ids
+    alone = [[t.id for t in each.generate(ids, [], Sampling(max_tokens=8))] for each in (made, tuned)]
+    both = [each.generate(ids, [], Sampling(max_tokens=8)) for each in (made, tuned)]
+    found = [[], []]
+    for pair in zip(*both, strict=True):
+        for number, token in enumerate(pair):
+            found[number].append(token.id)
+    assert found == alone
+
+
+def test_states_of_one_adapter_are_as_good_as_computing_them(served):
+    _made, teacher, weights = served
+    tuned = teacher.engine_with(weights, digest="a" * 64)
+    prompt = tuned.encode(["Some words of a system text."], [Turn("user", "Where does Mira live?")])
+    state = tuned.prefill(prompt.ids[: prompt.cuts[0]], [])
+    attached, whole = ([t.id for t in tuned.generate(prompt.ids, base, Sampling())] for base in ([state], []))
+    assert attached == whole
+
+
+def test_teaching_changes_neither_the_model_nor_its_identity():
+    made = engine()
+    before, digest = logits(made.model, [5, 6, 7]), made.identity
+    HfTeacher(made).taught(lessons(), RECIPE)
+    assert (torch.equal(before, logits(made.model, [5, 6, 7])), made.identity == digest) == (True, True)
+    assert (made.model.training, any("lora" in name for name, _ in made.model.named_modules())) == (
+        False,
+        False,
+    )
+
+
+def test_a_model_with_half_the_bits_is_taught_as_well():
+    made = HfEngine(kv_models.model("Llama").to(torch.bfloat16), kv_models.tokenizer())
+    weights = HfTeacher(made).taught(lessons(), RECIPE).weights
+    assert {each.dtype for each in weights.tensors.values()} == {np.dtype("float32")}
+
+
+@pytest.mark.parametrize("targets", ["ffn", "all-linear"])
+def test_the_recipe_names_the_layers(targets):
+    recipe = Recipe(rank=2, steps=1, targets=targets, batch=1)
+    weights = HfTeacher(engine()).taught(lessons(), recipe).weights
+    leaves = {name.split(".")[-3] for name in weights.tensors}
+    attention = {"q_proj", "k_proj", "v_proj", "o_proj"} if targets == "all-linear" else set()
+    assert leaves == {"gate_proj", "up_proj", "down_proj"} | attention
+
+
+def test_an_adapter_of_another_shape_does_not_fit(served):
+    _, _, weights = served
+    other = HfTeacher(engine(hidden_size=32, num_attention_heads=4))
+    with pytest.raises(InvalidInput, match="does not fit"):
+        other.engine_with(weights, digest="a" * 64)
+
+
+def test_a_training_that_gains_nothing_more_ends_early():
+    recipe = Recipe(rank=2, steps=400, look=2, patience=1, batch=4, rate=0.05, warmup=0)
+    assert HfTeacher(engine()).taught(lessons(), recipe).steps < 400
+
+
+def test_a_small_model_learns_what_it_is_told(served):
+    _made, teacher, _ = served
+    recipe = Recipe(rank=16, steps=120, look=20, batch=8, rate=1e-2, warmup=0, replay=0.0)
+    told = lessons("Mira lives in Rome.", "Ben lives in Oslo.", "Ana lives in Lima.")
+    learned = teacher.taught(told, recipe).weights
+    found = examined(told, teacher.pupil(learned), teacher.pupil(None))
+    trained = [pair for pair in told.train if pair.kind == "fact" and not pair.context]
+    known = [pair.value in teacher.pupil(learned).said(pair.prompt) for pair in trained]
+    assert (sum(known) / len(known) > 0.9, found.questions > 0) == (True, True)
+
+
+def test_unpacked_weights_fit_again(served):
+    _made, teacher, weights = served
+    told = header()
+    told = type(told)(**{**{n: getattr(told, n) for n in told.__slots__}, **_of(weights, told)})
+    back = unpack(pack(weights, told)).weights
+    assert isinstance(back, Weights)
+    prompt = "Where does Mira live?"
+    answers = ["Mira lives in Rome.", "Mira lives in Oslo."]
+    assert teacher.pupil(back).likelihoods(prompt, answers) == teacher.pupil(weights).likelihoods(
+        prompt, answers
+    )
