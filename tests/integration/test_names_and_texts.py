@@ -153,6 +153,7 @@ READS = {
     "get": lambda cube, memory: cube.get(memory.id),
     "history": lambda cube, memory: cube.history(memory.id),
     "sources": lambda cube, memory: cube.sources(memory.id),
+    "lineage": lambda cube, memory: cube.lineage(memory.id),
     "find": lambda cube, memory: cube.find(memory.id[:31]),
     "changes": lambda cube, memory: [each.memory for each in cube.changes()],
 }
