@@ -1,4 +1,4 @@
-"""Two frameworks, one cube: a LangChain agent takes orders, an AutoGen agent of the kitchen reads them."""
+"""Three frameworks, one cube: LangChain takes orders, AutoGen cooks, LlamaIndex answers for the house."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from autogen_agentchat.messages import MemoryQueryEvent
 from autogen_ext.models.replay import ReplayChatCompletionClient
 from langchain.agents import create_agent
 from langchain_core.language_models import FakeListChatModel
+from llama_index.core.chat_engine import ContextChatEngine
+from llama_index.core.llms import MockLLM
 
 from autogen_memos import MemOSMemory
-from langchain_memos import MemOSMiddleware, MemOSRetriever
+from langchain_memos import MemOSMiddleware
+from llamaindex_memos import MemOSRetriever
 from memos_core import MemOS, NotFound
 
 
@@ -38,6 +41,14 @@ async def cook(memos: MemOS) -> TaskResult:
     return result
 
 
+def answer(memos: MemOS, question: str) -> None:
+    """Let the house's LlamaIndex chat engine look into the waiter's cube, and print what it stands on."""
+    retriever = MemOSRetriever(memos, user="house", cube="orders", owner="waiter", similarity_top_k=1)
+    engine = ContextChatEngine.from_defaults(retriever=retriever, llm=MockLLM())
+    [found] = engine.chat(question).source_nodes
+    print("the house finds:", found.text, "· said by", found.node.metadata["speaker"])
+
+
 def main() -> None:
     """Take an order, cook it, and ask who said what."""
     with tempfile.TemporaryDirectory() as folder, MemOS.open(folder) as memos:
@@ -50,9 +61,8 @@ def main() -> None:
         told = next(each for each in asyncio.run(cook(memos)).messages if isinstance(each, MemoryQueryEvent))
         for each in told.content:
             print("the cook was told:", each.content, "· by", (each.metadata or {})["author"])
-        retriever = MemOSRetriever(memos=memos, cube="orders", user="waiter", k=1)
-        ready = retriever.invoke("Is the soup ready?")[0]
-        print("the waiter finds:", ready.page_content, "· said by", ready.metadata["speaker"])
+        memos.as_principal("waiter").cube("orders").grant("house", "read")
+        answer(memos, "Is the soup ready?")
 
 
 if __name__ == "__main__":
