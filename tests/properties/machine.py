@@ -22,6 +22,7 @@ from memos_core import (
     NotFound,
 )
 from memos_core.query import Where
+from memos_core.vault.outbox import LEASE
 from tests.properties.erasing import Erasing
 from tests.properties.model import CubeModel
 from tests.properties.store import RESIDENT
@@ -379,7 +380,10 @@ class StoreMachine(Erasing):
     @precondition(lambda self: not self.store.server.down)
     @rule(owner=owners, name=names, number=picks, erase=st.booleans(), text=texts, first=texts)
     def overtake(self, owner: str, name: str, number: int, erase: bool, text: str, first: str) -> None:
-        """While a payer tells the index one truth, it changes, and another payer tells the new one first."""
+        """While a payer tells the index one truth, it changes, and another tells the new one first.
+
+        The other waits until the lease is over: a payer may sleep for longer than that.
+        """
         owner, name = self.stocked(owner, name)
         entry = self.pick(owner, name, number)
         if entry is None:
@@ -398,6 +402,7 @@ class StoreMachine(Erasing):
             else:
                 cube.revise(entry.id, text)
                 model.revised(entry, text=text, kind=None, tags=None, at=None)
+            self.store.now += LEASE
             rival.pay()
 
         self.store.server.before = happen

@@ -142,6 +142,28 @@ def test_a_payer_that_was_overtaken_settles_nothing(add, catalog, claimed, settl
     assert (settled("slow", slow, {memory.id: 1}), debt(catalog)) == (0, 1)
 
 
+def test_what_a_payer_tells_after_its_time_is_owed_anew(add, catalog, header, claimed, settled, clock):
+    memory = add("one")[0]
+    slow = claimed("slow")
+    revise(catalog, header, memory, "two")
+    clock.now += LEASE
+    assert (settled("fast", claimed("fast"), {memory.id: 2}), debt(catalog)) == (2, 0)
+    assert (settled("slow", slow, {memory.id: 1}), debt(catalog)) == (0, 1)  # it told an old truth, and last
+    assert (settled("fast", claimed("fast"), {memory.id: 2}), debt(catalog)) == (1, 0)
+
+
+def test_what_is_told_of_the_erased_after_its_time_is_owed_anew(
+    add, catalog, header, claimed, settled, clock
+):
+    memory = add("one")[0]
+    slow = claimed("slow")
+    with catalog.write(ANA) as tx:
+        tx.erase(tx.open(header.id), memory.id)
+    clock.now += LEASE
+    assert (settled("fast", claimed("fast"), {memory.id: None}), debt(catalog)) == (2, 0)
+    assert (settled("slow", slow, {memory.id: 1}), debt(catalog)) == (0, 1)
+
+
 def test_a_payer_gives_back_its_own_leases_only(add, catalog, claimed):
     add("one")
     debts = claimed("a")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, delete, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
 
 from memos_core.cube import CubeHeader
 from memos_core.governance import cube_key
@@ -33,6 +33,7 @@ class Debt:
 
     seq: int
     memory_id: str
+    cube_id: str
 
 
 def owed(connection: Connection, *, cube_id: str | None = None) -> int:
@@ -62,7 +63,7 @@ def owed_memories(connection: Connection, cube_id: str, *, limit: int) -> list[s
 
 def is_paid_by_another(connection: Connection, *, by: str, now: datetime) -> bool:
     """Return whether somebody else holds a lease: one process at a time tells the index."""
-    held = outbox.c.lease_until.between(now, now + LEASE)
+    held = and_(outbox.c.lease_until > now, outbox.c.lease_until <= now + LEASE)
     query = select(outbox.c.seq).where(outbox.c.lease_by != by, held).limit(1)
     return connection.execute(query).scalar() is not None
 
@@ -79,7 +80,10 @@ def claim(connection: Connection, *, by: str, now: datetime, limit: int) -> list
         outbox.c.lease_until > now + LEASE,
     )
     rows = connection.execute(
-        select(outbox.c.seq, outbox.c.memory_id).where(free).order_by(outbox.c.seq).limit(limit)
+        select(outbox.c.seq, outbox.c.memory_id, outbox.c.cube_id)
+        .where(free)
+        .order_by(outbox.c.seq)
+        .limit(limit)
     ).all()
     if rows:
         connection.execute(
@@ -87,7 +91,7 @@ def claim(connection: Connection, *, by: str, now: datetime, limit: int) -> list
             .where(outbox.c.seq >= rows[0].seq, outbox.c.seq <= rows[-1].seq, free)
             .values(lease_by=by, lease_until=now + LEASE, attempts=outbox.c.attempts + 1)
         )
-    return [Debt(seq=row.seq, memory_id=row.memory_id) for row in rows]
+    return [Debt(seq=row.seq, memory_id=row.memory_id, cube_id=row.cube_id) for row in rows]
 
 
 def truth(connection: Connection, ids: Sequence[str], *, model: str) -> dict[str, IndexEntry]:
@@ -117,7 +121,8 @@ def settle(
     """Delete the rows whose memory is still as it was told; release the others.
 
     `told` maps a memory's id to the version the index now holds, None for deleted. Returns how
-    many rows were settled. Rows whose lease went to somebody else are left alone.
+    many rows were settled. Rows whose lease went to somebody else are left alone; what was told
+    wrongly under such a one is owed anew: the other may have told the index better, and before.
     """
     present = _versions(connection, list(told), model=model)
     holds = {each for each, version in told.items() if present.get(each) == version}
@@ -125,8 +130,22 @@ def settle(
     settled = 0
     for part in parts([debt.seq for debt in debts if debt.memory_id in holds]):
         settled += connection.execute(delete(outbox).where(outbox.c.seq.in_(part), mine)).rowcount
-    release(connection, [debt.seq for debt in debts if debt.memory_id not in holds], by=by)
+    wrong = [debt for debt in debts if debt.memory_id not in holds]
+    _owe_lost(connection, wrong, by=by)
+    release(connection, [debt.seq for debt in wrong], by=by)
     return settled
+
+
+def _owe_lost(connection: Connection, debts: Sequence[Debt], *, by: str) -> None:
+    """Owe anew those of the debts whose lease `by` holds no more."""
+    kept: set[int] = set()
+    for part in parts([debt.seq for debt in debts]):
+        query = select(outbox.c.seq).where(outbox.c.seq.in_(part), outbox.c.lease_by == by)
+        kept.update(connection.execute(query).scalars())
+    lost = {debt.memory_id: debt.cube_id for debt in debts if debt.seq not in kept}
+    if lost:
+        rows = [{"memory_id": each, "cube_id": cube, "attempts": 0} for each, cube in lost.items()]
+        connection.execute(insert(outbox), rows)
 
 
 def _versions(connection: Connection, ids: Sequence[str], *, model: str) -> dict[str, int]:
