@@ -123,6 +123,7 @@ WRONG = {
     "cut off": lambda path: cut(path, 0.7),
     "cut off at the end": lambda path: cut(path, 0.995),
     "one byte of the memories": lambda path: flipped(path, "memories.jsonl"),
+    "an entry without a name": lambda path: with_entry(path, ""),
     "one byte of the vectors": lambda path: flipped(path, "vectors/00000.safetensors"),
     "one byte of the manifest": lambda path: flipped(path, "manifest.json"),
     "a part is gone": lambda path: without(path, "sources.jsonl"),

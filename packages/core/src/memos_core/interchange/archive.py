@@ -219,6 +219,8 @@ def _checked(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     found: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
         name = entry.filename
+        if not name:
+            raise FormatError("the zip has an entry without a name, which no .memcube file has")
         if name in found:
             raise FormatError(f"the zip has two entries {name!r}: it was put together to deceive")
         if stat.S_ISLNK(entry.external_attr >> 16) or entry.is_dir():
