@@ -67,10 +67,25 @@ def require_postgres() -> None:
     pytest.skip(advice)
 
 
-_TABLES = (
-    "SELECT table_name FROM information_schema.tables "
-    "WHERE table_schema = 'public' AND table_name <> 'alembic_version'"
-)
+# Row by row, the references not looked at: tables of a few rows take a tenth of the time of TRUNCATE,
+# which makes new files for each table and index.
+_EMPTY = """
+DO $$
+DECLARE each text;
+BEGIN
+  SET LOCAL session_replication_role = replica;
+  FOR each IN
+    SELECT table_name FROM information_schema.tables
+    WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+  LOOP
+    EXECUTE format('DELETE FROM %I', each);
+  END LOOP;
+  FOR each IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
+    EXECUTE format('ALTER SEQUENCE %I RESTART', each);
+  END LOOP;
+END $$
+"""
+_TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
 
 
 class Server:
@@ -117,11 +132,16 @@ class Server:
         return self._free.pop() if self._free else self.fresh(like=self.template())
 
     def give_back(self, name: str) -> None:
-        """Empty a database that was taken: a tenth of the cost of making one."""
-        tables = self.execute(_TABLES, database=name)
-        named = ", ".join(f'"{table}"' for (table,) in tables)
-        self.execute(f"TRUNCATE {named} RESTART IDENTITY CASCADE", database=name)
+        """Empty a database that was taken: a tenth of the cost of making one. One that got tables is dropped."""
+        if self.execute(_TABLES, database=name) != self.execute(_TABLES, database=self.template()):
+            self.drop(name)
+            return
+        self.empty(name)
         self._free.append(name)
+
+    def empty(self, name: str) -> None:
+        """Delete every row of a database."""
+        self.execute(_EMPTY, database=name)
 
     def drop(self, name: str) -> None:
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,4 +1,4 @@
-"""The embedded queue against its model in plain objects: crashes, jumps of the clock, cancellations.
+"""Each queue against its model in plain objects: crashes, jumps of the clock, cancellations.
 
 Both are told the same in the same order. Their jobs have ids of their own, so they are compared by the
 number in the payload. Delays are drawn; the machine takes the chance out of them.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import atexit
 import functools
+import itertools
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 from unittest import mock
 
 import pytest
@@ -24,12 +26,15 @@ from hypothesis.stateful import run_state_machine_as_test as run
 from memos_core import Principal
 from memos_core.errors import IllegalTransition
 from memos_core.job import FIRST_DELAY, LEASE, LONGEST_DELAY, Alive, Done, Failed, JobState, Order, Released
+from memos_core.scheduler.engines import JobEngine
 from memos_core.scheduler.queue import CatalogQueue
 from memos_core.testing import InMemoryQueue
 from memos_core.vault import jobs as job_rows
 from memos_core.vault import queue as queue_steps
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.schema_jobs import jobs
+from tests.postgres_server import Server
+from tests.procrastinate_store import clocked, queue_at
 
 KINDS = ("work", "care")
 ANA = Principal("ana")
@@ -51,19 +56,25 @@ def a_catalog() -> Path:
 class QueueMachine(RuleBasedStateMachine):
     """Puts, claims, reports, crashes, waits and meddles with two queues at once."""
 
+    model_of: ClassVar[type[InMemoryQueue]] = InMemoryQueue
+
     def __init__(self) -> None:
         super().__init__()
-        self.now = datetime(2026, 5, 1, tzinfo=UTC)
-        self.folder = tempfile.TemporaryDirectory(prefix="queue-")
-        shutil.copy(a_catalog(), self.folder.name)
-        self.catalog = Catalog(Path(self.folder.name) / "catalog.db", clock=lambda: self.now)
-        self.real, self.model = CatalogQueue(self.catalog), InMemoryQueue(clock=lambda: self.now)
-        with self.catalog.read() as view:
-            self.cubes = [header.id for header in view.cubes_of(ANA)]
+        self.real, self.model = self.begun(), self.model_of(clock=lambda: self.now)
         self.ids: dict[int, tuple[str, str]] = {}
         self.in_hand: list[tuple[int, object, object]] = []
         self.effects: dict[int, int] = {}
         self.finished: dict[int, int] = {}
+
+    def begun(self) -> CatalogQueue:
+        """Return an empty queue of three cubes, by the machine's clock."""
+        self.now = datetime(2026, 5, 1, tzinfo=UTC)
+        self.folder = tempfile.TemporaryDirectory(prefix="queue-")
+        shutil.copy(a_catalog(), self.folder.name)
+        self.catalog = Catalog(Path(self.folder.name) / "catalog.db", clock=lambda: self.now)
+        with self.catalog.read() as view:
+            self.cubes = [header.id for header in view.cubes_of(ANA)]
+        return CatalogQueue(self.catalog)
 
     def teardown(self) -> None:
         self.catalog.close()
@@ -75,6 +86,7 @@ class QueueMachine(RuleBasedStateMachine):
         half = mock.Mock(side_effect=lambda attempt, *, chance=None: FIRST_DELAY * attempt)
         with (
             mock.patch("memos_core.vault.queue.delay", half),
+            mock.patch("memos_core.vault.tickets.delay", half),
             mock.patch("memos_core.testing.memory_queue.delay", half),
         ):
             yield
@@ -115,8 +127,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def claim_one(self, kinds) -> None:
         with self.patiently():
-            real = self.real.claim(kinds, worker="w")
-            model = self.model.claim(kinds, worker="w")
+            real, model = self.takes(kinds)
         assert (real is None) == (model is None), f"{real} {model}"
         if real is None or model is None:
             return
@@ -124,6 +135,9 @@ class QueueMachine(RuleBasedStateMachine):
         assert number == self.number_of(model.id)
         assert (real.attempts, real.payload) == (model.attempts, model.payload)
         self.in_hand.append((number, real, model))
+
+    def takes(self, kinds):
+        return self.real.claim(kinds, worker="w"), self.model.claim(kinds, worker="w")
 
     @precondition(lambda self: self.in_hand)
     @rule(
@@ -231,6 +245,64 @@ class QueueMachine(RuleBasedStateMachine):
             assert [row.id for row in found if row.lead] == [row.id for row in first if not running]
 
 
+class OnPostgres(QueueMachine):
+    """The same on a server, which goes by the machine's clock."""
+
+    server: ClassVar[Server]
+    engine: ClassVar[JobEngine] = JobEngine.EMBEDDED
+
+    def begun(self) -> CatalogQueue:
+        self.undo = ExitStack()
+        url, self.clock = self.undo.enter_context(clocked(self.server, pool=self.engine))
+        self.catalog, queue = self.undo.enter_context(queue_at(url, self.engine, clock=self.clock))
+        with self.catalog.write(ANA) as tx:
+            self.cubes = [tx.create_cube(name).id for name in "abc"]
+        return queue
+
+    def teardown(self) -> None:
+        self.undo.close()
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now
+
+    @now.setter
+    def now(self, value: datetime) -> None:
+        self.clock.now = value
+
+
+class Following(InMemoryQueue):
+    """The model where two lanes are equal: it takes the one of them that the queue beside it has taken."""
+
+    taken: str | None = None
+
+    def _leads(self):
+        found = super()._leads()
+        taken = [kept for kept in found if kept.job.id == self.taken]
+        ahead = [kept for kept in found if taken and kept.job.kind in self.kinds]
+        is_as_good = taken and taken[0].place[:2] == min(kept.place[:2] for kept in ahead)
+        return taken if is_as_good else found
+
+    def claim(self, kinds, *, worker):
+        self.kinds = kinds
+        return super().claim(kinds, worker=worker)
+
+
+class ByProcrastinate(OnPostgres):
+    """Procrastinate hands out: of two equal lanes first the one whose next job came to its front first."""
+
+    model_of = Following
+    engine = JobEngine.PROCRASTINATE
+    workers = itertools.count()
+
+    def takes(self, kinds):
+        """Claim by a worker of its own: Procrastinate's heartbeats are a worker's, for all that it has."""
+        real = self.real.claim(kinds, worker=f"w{next(self.workers)}")
+        self.model.taken = None if real is None else self.ids[self.number_of(real.id)][1]
+        return real, self.model.claim(kinds, worker="w")
+
+
+EXAMPLES = 6  # on a server, where a step takes longer
 QUICK = settings(
     max_examples=40,
     stateful_step_count=40,
@@ -244,6 +316,15 @@ QUICK = settings(
 @pytest.mark.slow
 def test_the_embedded_queue_does_what_its_model_does():
     run(QueueMachine, settings=QUICK)
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.xdist_group("postgres")
+@pytest.mark.parametrize("machine", [OnPostgres, ByProcrastinate])
+def test_a_queue_on_a_server_does_what_its_model_does(machine, postgres, monkeypatch):
+    monkeypatch.setattr(OnPostgres, "server", postgres, raising=False)
+    run(machine, settings=settings(QUICK, max_examples=EXAMPLES))
 
 
 # --- planted bugs ----------------------------------------------------------------------------

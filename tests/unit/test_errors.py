@@ -22,6 +22,7 @@ EXAMPLES = [
     errors.BackendError("it failed"),
     errors.BackendUnavailable("try later"),
     errors.UnderWay("notes"),
+    errors.NothingToTeach("notes"),
     errors.AlreadyThere("notes", ["m1", "m2"]),
     errors.WrongPurpose("bob", cube="notes", purpose="", purposes=("support",)),
 ]
@@ -59,7 +60,8 @@ def test_bad_input_is_a_value_error_as_well():
         (EXAMPLES[6], {"kinds": ("email", "card")}, "email, card"),
         (EXAMPLES[7], {"found": "9", "wanted": "1"}, "newer"),
         (EXAMPLES[8], {"line": 3}, "line 3"),
-        (EXAMPLES[14], {"cube": "notes", "ids": ("m1", "m2")}, "on_conflict='skip'"),
+        (EXAMPLES[14], {"cube": "notes"}, "remember() something"),
+        (EXAMPLES[15], {"cube": "notes", "ids": ("m1", "m2")}, "on_conflict='skip'"),
         (EXAMPLES[9], {"folder": "/folder", "holder": "process 7"}, "process 7"),
         (EXAMPLES[10], {}, "MemOS.open"),
         (errors.UnderWay("notes"), {"cube": "notes"}, "wait for that"),

@@ -3,9 +3,10 @@
 import time
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, text
 
 from memos_core.job import Done
+from memos_core.scheduler.engines import JobEngine
 from memos_core.vault.schema_jobs import jobs
 
 MANY, LANES = 100_000, 200
@@ -76,3 +77,34 @@ def test_a_claim_in_a_queue_of_a_hundred_thousand_is_a_claim_like_any_other(cata
     took = time.process_time() - begin
     assert done == [f"job-{number}" for number in range(50)]
     assert took < 50 * 0.1  # seconds; a scan of the queue takes longer for each
+
+
+_MANY = (
+    "INSERT INTO jobs (id, kind, lane, lead, front, payload, rank, turn, state, attempts, max_attempts, "
+    'timeout, run_at, "by", purpose, created_at) '
+    "SELECT 'job-' || n, 'work', 'work ' || (n % :lanes), n < :lanes, "
+    "CASE WHEN n < :lanes THEN 'work ' || n END, '{}', 0, n / :lanes, 'waiting', 0, 6, 1000000, 0, 'ana', "
+    "'', 0 FROM generate_series(0, :many - 1) AS n"
+)
+_FETCH = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT procrastinate_fetch_job_v2(NULL, NULL)"
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.parametrize("engine", [JobEngine.PROCRASTINATE], indirect=True)
+@pytest.mark.parametrize(("many", "lanes"), [(100_000, 200), (20_000, 20_000)])
+def test_what_procrastinate_looks_at_does_not_grow_with_the_queue(catalog, queue, many, lanes):
+    with catalog.connection() as connection:
+        connection.execute(text(_MANY), {"many": many, "lanes": lanes})
+    with catalog.connection() as connection:
+        tickets = connection.exec_driver_sql("SELECT count(*) FROM procrastinate_jobs").scalar_one()
+        connection.exec_driver_sql(_FETCH)  # the first plans it
+        plan = connection.exec_driver_sql(_FETCH).scalar_one()[0]["Plan"]
+    pages = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    assert (tickets, pages < 200) == (lanes, True), pages  # all tickets of the second case are some 500 pages
+    done = []
+    for _ in range(3):
+        job = queue.claim(("work",), worker="w")
+        queue.report(job, Done())
+        done.append(job.id)
+    assert done == ["job-2", "job-3", "job-4"]

@@ -10,6 +10,7 @@ from memos_core import Closed, InvalidInput, JobLost, NotFound
 from memos_core.errors import BackendUnavailable
 from memos_core.job import JobState, delay
 from memos_core.scheduler.worker import Worker
+from tests.procrastinate_store import ENGINES
 
 
 def until(condition, *, seconds=10.0):
@@ -33,6 +34,7 @@ def worker(queue):
         each.close(grace=0.2)
 
 
+@ENGINES
 def test_jobs_are_done_in_threads_from_start_to_close(worker, put, queue):
     seen, before = [], set(threading.enumerate())  # other tests' stores may have threads
     with worker(threads=2, work=lambda work: seen.append((work.job.id, threading.current_thread().name))):
@@ -59,6 +61,7 @@ def test_a_worker_starts_once(worker):
         made.run_until_idle()
 
 
+@ENGINES
 def test_a_poison_job_dies_with_its_traceback_and_a_retry_heals_it(worker, put, queue, clock):
     sound = threading.Event()
 
@@ -78,6 +81,7 @@ def test_a_poison_job_dies_with_its_traceback_and_a_retry_heals_it(worker, put, 
     assert (made.run_until_idle(), queue.find(job).state) == (1, JobState.DONE)
 
 
+@ENGINES
 def test_what_may_work_later_is_tried_later(worker, put, queue, clock):
     plan = [BackendUnavailable("down"), None]
 
@@ -93,6 +97,7 @@ def test_what_may_work_later_is_tried_later(worker, put, queue, clock):
     assert (done.state, done.error, plan) == (JobState.DONE, None, [])
 
 
+@ENGINES
 def test_what_is_refused_is_not_tried_again(worker, put, queue):
     def handle(work):
         raise NotFound("cube", "x")
@@ -102,6 +107,7 @@ def test_what_is_refused_is_not_tried_again(worker, put, queue):
     assert (queue.find(job).state, queue.find(job).attempts) == (JobState.DEAD, 1)
 
 
+@ENGINES
 def test_a_handler_that_hangs_is_given_up_and_harms_nobody(worker, put, queue, caplog):
     caplog.set_level(logging.ERROR)
     hang, lost = threading.Event(), []
@@ -127,6 +133,7 @@ def test_a_handler_that_hangs_is_given_up_and_harms_nobody(worker, put, queue, c
     assert queue.find(hanging).state is JobState.DEAD
 
 
+@ENGINES
 def test_what_a_lost_worker_finishes_does_not_commit(worker, put, queue, catalog):
     def handle(work):
         queue.move(work.job.id, "cancel")
@@ -138,6 +145,7 @@ def test_what_a_lost_worker_finishes_does_not_commit(worker, put, queue, catalog
     assert queue.find(job).state is JobState.CANCELLED
 
 
+@ENGINES
 def test_an_effect_that_fails_to_commit_leaves_the_job_unfinished(worker, put, queue, catalog, cubes):
     def handle(work):
         with catalog.connection() as connection:
@@ -150,6 +158,7 @@ def test_an_effect_that_fails_to_commit_leaves_the_job_unfinished(worker, put, q
     assert queue.find(job).state is not JobState.DONE
 
 
+@ENGINES
 def test_closing_gives_back_what_is_in_hand(worker, put, queue):
     begun, end = threading.Event(), threading.Event()
 
@@ -165,6 +174,7 @@ def test_closing_gives_back_what_is_in_hand(worker, put, queue):
     assert (waiting.state, waiting.attempts) == (JobState.WAITING, 0)
 
 
+@ENGINES
 def test_progress_is_told_and_a_cancelled_job_learns_of_it(worker, put, queue):
     seen = []
 
@@ -181,6 +191,7 @@ def test_progress_is_told_and_a_cancelled_job_learns_of_it(worker, put, queue):
     assert [(each.done, each.of) for each in seen] == [(3, 10)]
 
 
+@ENGINES
 def test_two_workers_share_the_work_and_do_nothing_twice(worker, put, queue):
     seen, lock = [], threading.Lock()
 
@@ -195,6 +206,7 @@ def test_two_workers_share_the_work_and_do_nothing_twice(worker, put, queue):
     assert sorted(seen) == sorted(ids)
 
 
+@ENGINES
 def test_kinds_without_a_handler_wait(worker, put, queue):
     newer = put("from-a-newer-version")
     assert (worker(work=print).run_until_idle(), queue.find(newer).state) == (0, JobState.WAITING)
@@ -224,6 +236,7 @@ def test_a_worker_lives_through_a_queue_that_fails(worker, put, queue, monkeypat
         until(lambda: queue.find(job).state is JobState.DONE)
 
 
+@ENGINES
 def test_what_finished_long_ago_is_purged_and_the_dead_stay_longer(worker, put, queue, clock, catalog):
     def handle(work):
         if work.job.payload:

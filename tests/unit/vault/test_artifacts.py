@@ -167,7 +167,7 @@ def test_a_disk_that_does_not_take_it_leaves_nothing(memos, keep, monkeypatch, t
 def test_what_is_chosen_is_evicted(memos, keep, servable):
     keep("a")
     keep("b")
-    assert memos._core.derived.fit("kv", lambda held: [held[0].key]) == 1
+    assert memos._core.derived.fit("kv", lambda held, _now: [held[0].key]) == 1
     assert servable("a", "b") == {"b"}
     assert blobs(memos) == {b"b"}
 

@@ -1,3 +1,4 @@
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -6,10 +7,15 @@ from sqlalchemy import select
 from memos_core import NotFound, Principal
 from memos_core.vault import schema
 from memos_core.vault.catalog import utc_now
+from memos_core.vault.uses import Counted
 
 pytestmark = pytest.mark.databases
 
 ANA = Principal("ana")
+
+
+def found(times):
+    return Counted(found=Counter(times))
 
 
 def test_the_present_moment_knows_its_zone():
@@ -18,9 +24,9 @@ def test_the_present_moment_knows_its_zone():
 
 def test_uses_are_added_up_and_erased_memories_passed_over(catalog, header, add, clock):
     memory = add("one")[0]
-    catalog.count_uses({1: 2, 99: 5})
+    catalog.count_uses(found({1: 2, 99: 5}))
     clock.move(hours=1)
-    catalog.count_uses({1: 1})
+    catalog.count_uses(found({1: 1}))
     with catalog.read() as view:
         behaviour = view.memory(header, memory.id).header.behaviour
     assert (behaviour.hits, behaviour.last_used) == (3, clock.now)
@@ -28,7 +34,7 @@ def test_uses_are_added_up_and_erased_memories_passed_over(catalog, header, add,
 
 def test_using_a_memory_is_no_change_of_the_cube(catalog, header, add):
     add("one")
-    catalog.count_uses({1: 1})
+    catalog.count_uses(found({1: 1}))
     with catalog.read() as view:
         assert view.find_cube("ana", "notes").change == 1
 

@@ -12,6 +12,8 @@ from memos_core.vault.migrate import HEAD, migrate, schema_revision
 from memos_core.vault.schema import metadata
 from memos_core.vault.sqlite import open_engine
 
+pytestmark = pytest.mark.usefixtures("no_copied_catalogs")
+
 
 @pytest.fixture
 def path(tmp_path):

@@ -65,6 +65,13 @@ def test_the_migrations_make_exactly_the_schema_that_the_code_uses(catalog):
         assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
 
 
+def test_a_database_that_got_tables_is_not_given_to_the_next_test(postgres):
+    name = postgres.take()
+    postgres.execute("CREATE TABLE more (n int)", database=name)
+    postgres.give_back(name)
+    assert postgres.execute(f"SELECT 1 FROM pg_database WHERE datname = '{name}'") == []
+
+
 def test_names_sort_by_their_characters_whatever_the_database_speaks(postgres, empty, monkeypatch):
     monkeypatch.setattr(dialect, "_CODEPOINTS", ())  # this build has no other language than C
     Catalog(catalog_url(postgres.url(empty))).close()

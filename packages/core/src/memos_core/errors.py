@@ -11,7 +11,8 @@
     │   └── WrongPurpose          ... for this purpose (`purpose`, `purposes`)
     ├── QuotaExceeded         the cube is full (`what`, `limit`, `wanted`)
     ├── InvalidInput          the argument cannot be accepted as it is (also a ValueError)
-    │   └── SecretFound           it holds what this store may not write (`kinds`)
+    │   ├── SecretFound           it holds what this store may not write (`kinds`)
+    │   └── NothingToTeach        the cube has no memory that an adapter could be taught
     ├── MigrationNeeded       this store was written by another schema or embedder
     ├── FormatError           these bytes are not what they claim to be
     ├── JobLost               somebody else has this job by now, or it was cancelled
@@ -45,8 +46,8 @@ def _rebuilt(kind: type[MemOSError], args: tuple[Any, ...], facts: dict[str, Any
 class NotFound(MemOSError):
     """There is no such thing, or you may not know that there is."""
 
-    def __init__(self, what: str, name: str) -> None:
-        super().__init__(f"no {what} {name!r}")
+    def __init__(self, what: str, name: str, *, remedy: str = "") -> None:
+        super().__init__(f"no {what} {name!r}{remedy and ': '}{remedy}")
         self.what, self.name = what, name
 
 
@@ -167,6 +168,14 @@ class Locked(MemOSError):
             f"store on servers: MemOS.open(folder, catalog='postgresql+psycopg://…', index='http://…')"
         )
         self.folder, self.holder = folder, holder
+
+
+class NothingToTeach(InvalidInput):
+    """A cube has no memory that an adapter could be taught."""
+
+    def __init__(self, cube: str) -> None:
+        super().__init__(f"there is nothing to teach in the cube {cube!r}: remember() something first")
+        self.cube = cube
 
 
 class UnderWay(MemOSError):

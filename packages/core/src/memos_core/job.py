@@ -24,7 +24,7 @@ LEASE: Final = timedelta(seconds=60)  # a worker that says nothing for so long h
 TIMEOUT: Final = timedelta(hours=1)
 LOST: Final = "the worker was lost: it was killed, or said nothing for longer than its lease"
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=2), timedelta(minutes=10)
-MAX_PAYLOAD = 20  # entries
+MAX_PAYLOAD = 32  # entries
 _WORD = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 

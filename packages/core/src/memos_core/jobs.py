@@ -57,7 +57,8 @@ class Jobs:
 
         Without a `key`, jobs of one kind and cube are alike and wait as one. `payload` holds words and
         numbers: for "archive" `{"after_days": 30}`, for "reindex" `{"embedder": "static"}`, for "prefill"
-        `{"budget": 2048}`; `timeout` bounds each attempt. A kind that no worker here knows waits for one.
+        `{"budget": 2048}`, for "consolidate" `{"rest_days": 180, "quiet_days": 7, "seconds": 60,
+        "changes": 500}`; `timeout` bounds each attempt. A kind that no worker here knows waits for one.
         """
         self._core.check_open()
         _check_place(checked_kind(kind), cube)

@@ -96,6 +96,7 @@ def test_an_adapter_says_why_it_must_not_be_served(header, base, why):
         {"rate": float("nan")},
         {"replay": -1.0},
         {"targets": "all"},
+        {"method": "magic"},
         {"warmup": -1},
     ],
 )

@@ -1,1 +1,1 @@
-"""Durable work is done here: the embedded queue over the catalog, and the worker's threads."""
+"""Durable work is done here; and what is moved between the tiers, when, and why, is decided here."""

@@ -6,15 +6,17 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from memos_core.errors import BackendError, Closed, InvalidInput, JobLost
-from memos_core.job import LEASE, Alive, Done, Failed, Job, News, Released, delay
+from memos_core.job import LEASE, Alive, Done, Failed, Job, Kind, News, Released, delay
 from memos_core.memory import checked_within
 from memos_core.protocols import JobQueue
 from memos_core.scheduler.work import Handler, Work, failed
+from memos_core.telemetry import observing
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ BEAT: Final = LEASE.total_seconds() / 4  # between two renewals of a lease
 TICK: Final = 0.1  # between two looks at how long the jobs in hand take
 TIDY: Final = 3600.0  # between two purges
 GRACE: Final = 5.0  # that `close` waits for the jobs in hand
+_KNOWN: Final = frozenset(Kind)
+_TIERS: Final = {Kind.PREFILL.value: "kv", Kind.TRAIN.value: "lora", Kind.EVALUATE.value: "lora"}
 
 
 class PurgedQueue(JobQueue, Protocol):
@@ -99,6 +103,15 @@ class Worker:
 
         Jobs that wait for their time, or for a worker that knows their kind, are left.
         """
+        done = 0
+        with self._post() as post:
+            while not self._stop.is_set() and not post.abandoned and self._step(post):
+                done += 1
+        return done
+
+    @contextmanager
+    def _post(self) -> Generator[_Post]:
+        """Open a place for the calling thread, that is watched meanwhile."""
         with self._changing:
             if self._stop.is_set():
                 raise Closed
@@ -106,14 +119,11 @@ class Worker:
                 self._begin_heart()
             post = _Post()
             self._posts.append(post)
-        done = 0
         try:
-            while not self._stop.is_set() and not post.abandoned and self._step(post):
-                done += 1
+            yield post
         finally:
             with self._changing:
                 self._posts.remove(post)
-        return done
 
     def close(self, *, grace: float = GRACE) -> None:
         """Stop: the jobs in hand have so many seconds to end; the others are given back."""
@@ -165,6 +175,10 @@ class Worker:
         job = self._queue.claim(self.kinds, worker=self.name)
         if job is None:
             return False
+        self._do(post, job)
+        return True
+
+    def _do(self, post: _Post, job: Job) -> None:
         work = Work(job, self._queue)
         post.work = work
         try:
@@ -176,13 +190,13 @@ class Worker:
             post.work = None
         if news is not None and not work.lost.is_set():
             self._queue.report(job, news)
-        return True
 
     def _tried(self, work: Work) -> News | None:
         """Return what to report of the job; None where that was done already, or is no longer ours to do."""
         job = work.job
         try:
-            self._handlers[job.kind](work)
+            with observing(_verb(job.kind), tier=_TIERS.get(job.kind, "text")):
+                self._handlers[job.kind](work)
         except JobLost as exc:
             log.info("dropped: %s", exc)
             return None
@@ -244,6 +258,22 @@ class Worker:
         post.abandoned = True
         work.lost.set()
         self._queue.report(work.job, Released())
+
+
+def queue_of(worker: Worker) -> PurgedQueue:
+    """Return where a worker finds its jobs, for those who claim them in its name."""
+    return worker._queue
+
+
+def do(worker: Worker, job: Job) -> None:
+    """Do in this thread a job that was claimed in the worker's name, and report what comes of it."""
+    with worker._post() as post:
+        worker._do(post, job)
+
+
+def _verb(kind: str) -> str:
+    """Return what a job is called in telemetry, where kinds of other people's are one."""
+    return f"job.{kind if kind in _KNOWN else 'other'}"
 
 
 def _overdue(job: Job) -> Failed:

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, 
 from memos_core.cube import Access, CubeHeader, Right
 from memos_core.lineage import Product
 from memos_core.segment import Origin
-from memos_core.vault import scope
+from memos_core.vault import renewal, scope
 from memos_core.vault.schema import artifacts, cubes, lineage, memories, parts
 from memos_core.vault.statements import in_sight, visible_to
 
@@ -131,18 +131,26 @@ def by_key(connection: Connection, keys: Sequence[str]) -> dict[str, Artifact]:
     return found
 
 
-def outdate(connection: Connection, seqs: Collection[int], *, reason: str) -> int:
-    """Mark everything that was made from these memories as stale; return how many artifacts."""
+def outdate(connection: Connection, seqs: Collection[int], *, reason: str, now: datetime) -> int:
+    """Mark everything that was made from these memories as stale; return how many artifacts.
+
+    Adapters that somebody wants renewed are ordered anew.
+    """
     marked = 0
     for part in parts(list(seqs)):
         made_from = select(lineage.c.artifact_seq).where(lineage.c.memory_seq.in_(part))
-        marked += _mark(connection, artifacts.c.seq.in_(made_from), reason)
+        marked += _mark(connection, artifacts.c.seq.in_(made_from), reason, now=now)
     return marked
 
 
-def outdate_cube(connection: Connection, cube: CubeHeader, *, reason: str) -> int:
-    """Mark everything that was made from a cube as stale; return how many artifacts."""
-    return _mark(connection, artifacts.c.cube_id == cube.id, reason)
+def outdate_cube(
+    connection: Connection, cube: CubeHeader, *, reason: str, now: datetime | None = None
+) -> int:
+    """Mark everything that was made from a cube as stale; return how many artifacts.
+
+    With `now`, adapters are ordered anew as in `outdate`; without it the cube is on its way out.
+    """
+    return _mark(connection, artifacts.c.cube_id == cube.id, reason, now=now)
 
 
 def outdate_keys(connection: Connection, keys: Collection[str], *, reason: str) -> int:
@@ -150,7 +158,9 @@ def outdate_keys(connection: Connection, keys: Collection[str], *, reason: str) 
     return sum(_mark(connection, artifacts.c.key.in_(part), reason) for part in parts(list(keys)))
 
 
-def _mark(connection: Connection, which: Any, reason: str) -> int:
+def _mark(connection: Connection, which: Any, reason: str, *, now: datetime | None = None) -> int:
+    if now is not None:
+        renewal.order(connection, which, now=now)
     statement = update(artifacts).where(which, artifacts.c.stale.is_(None)).values(stale=reason)
     return connection.execute(statement).rowcount
 
@@ -162,10 +172,11 @@ def hand_over(connection: Connection, cube: CubeHeader, old: int, new: int) -> N
     connection.execute(update(lineage).where(which).values(memory_seq=new))
 
 
-def outdate_in(connection: Connection, cube: CubeHeader, seq: int, *, reason: str) -> int:
-    """Mark what one cube made from a memory as stale; return how many artifacts."""
+def outdate_in(connection: Connection, cube: CubeHeader, seq: int, *, reason: str, now: datetime) -> int:
+    """Mark what one cube made from a memory as stale, as `outdate` does; return how many artifacts."""
     made_from = select(lineage.c.artifact_seq).where(lineage.c.memory_seq == seq)
-    return _mark(connection, (artifacts.c.cube_id == cube.id) & artifacts.c.seq.in_(made_from), reason)
+    which = (artifacts.c.cube_id == cube.id) & artifacts.c.seq.in_(made_from)
+    return _mark(connection, which, reason, now=now)
 
 
 def stale(connection: Connection) -> list[Artifact]:
@@ -254,6 +265,13 @@ def drop_cubes(connection: Connection, ids: Collection[str]) -> None:
     """Delete the rows of erased cubes."""
     for part in parts(list(ids)):
         connection.execute(delete(cubes).where(cubes.c.id.in_(part), cubes.c.owner == NOBODY))
+
+
+def tell(connection: Connection, key: str, facts: Mapping[str, Any]) -> None:
+    """Write facts beside those of an artifact, over what had their names; None takes one away."""
+    held = connection.execute(select(artifacts.c.facts).where(artifacts.c.key == key)).scalar_one()
+    told = {name: value for name, value in {**held, **facts}.items() if value is not None}
+    connection.execute(update(artifacts).where(artifacts.c.key == key).values(facts=told))
 
 
 def pin(connection: Connection, key: str, *, pinned: bool) -> None:

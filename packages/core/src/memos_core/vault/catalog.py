@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, bindparam, delete, update
 
 from memos_core.cube import SYSTEM, Principal
-from memos_core.vault import tx_life
-from memos_core.vault.dialect import Cell
+from memos_core.vault import meters, tx_life
+from memos_core.vault.dialect import BESIDE, Cell
 from memos_core.vault.engine import dialect_for
 from memos_core.vault.migrate import migrate
 from memos_core.vault.schema import memories, store
 from memos_core.vault.settings import ERASED_WORDS
 from memos_core.vault.tx import Tx
+from memos_core.vault.uses import Counted, Uses
 from memos_core.vault.view import View
 
 
@@ -34,8 +36,10 @@ class Catalog:
         self.dialect = dialect_for(where)
         self._engine = self.dialect.open_engine(where)
         self._reading = self._engine.execution_options(**self.dialect.reading)
+        self._beside = self._engine.execution_options(**{BESIDE: True})
         self._writing = threading.RLock()
         self._embedder = ""  # as whoever looked last has found it
+        self.uses = Uses(self._write_uses, clock)
         with ExitStack() as undo, self.dialect.translated():
             undo.callback(self._engine.dispose)
             migrate(self._engine)  # looks whose database it is before anything is changed in it
@@ -52,7 +56,10 @@ class Catalog:
     def write(self, principal: Principal) -> Generator[Tx]:
         """Open the writing transaction; it commits at the end of the block, or leaves no trace."""
         with self.connection() as connection:
-            yield Tx(connection, principal=principal, now=self.clock(), noticed=self._notice)
+            tx = Tx(connection, principal=principal, now=self.clock(), noticed=self._notice)
+            yield tx
+        if tx.replaced:
+            self.uses.correct(tx.replaced)
 
     def _notice(self, embedder: str) -> None:
         self._embedder = embedder
@@ -65,16 +72,21 @@ class Catalog:
         """Return the moment by the clock of every process that has the store open."""
         return self.dialect.now(connection, self.clock)
 
-    def count_uses(self, uses: Mapping[int, int]) -> None:
-        """Add to the hits of memories, by seq; erased ones are passed over."""
+    def _write_uses(self, counted: Counted) -> None:
+        self.count_uses(counted)  # by name: it is looked up when it is needed
+
+    def count_uses(self, counted: Counted) -> None:
+        """Add to the hits of memories, and to what the meter knows; what was erased is passed over."""
         with self.write(SYSTEM) as tx:
-            tx.connection.execute(
-                update(memories)
-                .where(memories.c.seq == bindparam("used"))
-                .values(hits=memories.c.hits + bindparam("times"), last_used=tx.now),
-                [{"used": seq, "times": times} for seq, times in uses.items()],
-            )
-            tx_life.first_uses(tx, uses.keys())
+            if counted.found:
+                tx.connection.execute(
+                    update(memories)
+                    .where(memories.c.seq == bindparam("used"))
+                    .values(hits=memories.c.hits + bindparam("times"), last_used=tx.now),
+                    [{"used": seq, "times": times} for seq, times in counted.found.items()],
+                )
+                tx_life.first_uses(tx, counted.found.keys())
+            meters.count(tx.connection, counted, now=tx.now)
 
     def scrub(self) -> None:
         """Take what was erased out of the full-text index and of the log, as far as the database can.
@@ -115,6 +127,17 @@ class Catalog:
         """Open a bare writing transaction, for the queue."""
         with self._writing, self.dialect.translated(), self._engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def beside(self) -> Generator[Connection]:
+        """Open a transaction beside whoever writes, on a server: it has to hold its rows itself."""
+        with self.dialect.translated(), self._beside.begin() as connection:
+            yield connection
+
+    def connect_args(self) -> dict[str, Any]:
+        """Return what the driver is told to connect, for others that use the same database."""
+        _, given = self._engine.dialect.create_connect_args(self._engine.url)
+        return dict(given)
 
     def close(self) -> None:
         """Scrub, and let go of the database; SQLite folds its log in when the last connection goes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,15 +31,20 @@ class Holder(Protocol):
         ...
 
 
+Seer = Callable[[], Mapping[str, float]]
+
+
 class Derived:
     """The store's artifacts. Safe from several threads.
 
-    Whoever keeps artifacts in RAM registers in `holders` and is told what has to go.
+    Whoever keeps artifacts in RAM registers in `holders` and is told what has to go. Whoever foresees what
+    is asked registers in `seers`: something that returns the uses a second to expect right now, by cube.
     """
 
     def __init__(self, catalog: Catalog, blobs: Blobs) -> None:
         self._catalog, self._blobs = catalog, blobs
         self.holders: WeakSet[Holder] = WeakSet()
+        self.seers: list[Seer] = []
         self._uses: dict[str, tuple[int, float]] = {}
         self._counting = threading.Lock()
         self._storing = threading.Lock()  # a file without a row yet is not an orphan
@@ -169,9 +175,20 @@ class Derived:
         except BackendError as exc:  # a full disk must not make an answer fail
             log.warning("uses of artifacts were not written down", extra={"cause": str(exc)})
 
-    def fit(self, kind: str, choose: Callable[[Sequence[Artifact]], Collection[str]]) -> int:
-        """Evict what `choose` picks among a tier's artifacts; return how many."""
+    def soon(self) -> Mapping[str, float] | None:
+        """Return by cube the uses a second to expect right now, 0 for others; None where nobody foresees."""
+        if not (seers := list(self.seers)):
+            return None
+        found = defaultdict[str, float](float)
+        for seer in seers:
+            for cube, rate in seer().items():
+                found[cube] += rate
+        return found
+
+    def fit(self, kind: str, choose: Callable[[Sequence[Artifact], float], Collection[str]]) -> int:
+        """Evict what `choose` picks among a tier's artifacts, at a time since 1970; return how many."""
         self.write_uses()
+        now = self._catalog.clock().timestamp()
         with self._catalog.read() as view:
-            keys = choose(artifacts.of_kind(view.connection, kind))
+            keys = choose(artifacts.of_kind(view.connection, kind), now)
         return self.refuse(keys, reason="evicted") if keys else 0

@@ -16,6 +16,8 @@ from sqlalchemy.dialects import sqlite as _sqlite
 
 READ_ONLY = "memos_read_only"
 """The execution option of connections that only read: they take no lock."""
+BESIDE = "memos_beside"
+"""The execution option of connections that write beside whoever writes, on a server: they take no lock."""
 
 Upsert = _sqlite.Insert | _postgresql.Insert
 

@@ -121,7 +121,7 @@ def cut(tx: Tx, cube: CubeHeader, *, detail: str) -> list[str]:
 
 def _tell_cut(tx: Tx, fork: CubeHeader, *, detail: str) -> list[str]:
     tx._note(tx.counted(fork), "forget", detail=detail)
-    artifacts.outdate_cube(tx.connection, fork, reason="erased")
+    artifacts.outdate_cube(tx.connection, fork, reason="erased", now=tx.now)
     found = [fork.id]
     for each in of(tx, fork.id):
         found += _tell_cut(tx, each, detail=detail)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, delete, exists, func, insert, literal, or_, select
+from sqlalchemy import Connection, Select, and_, delete, exists, func, insert, literal, or_, select, true
 
+from memos_core.consolidation import GIST
 from memos_core.cube import CubeHeader
 from memos_core.protocols import KeyRow
 from memos_core.vault import keyring, scope
@@ -141,15 +142,18 @@ def _unkept(row: Any) -> Unkept:
 # --- keys of what a cube shows -------------------------------------------------------------------
 
 
-def key_rows(view: View, cube: CubeHeader, model: str, seqs: Sequence[int] | None = None) -> Iterator[KeyRow]:
+def key_rows(
+    view: View, cube: CubeHeader, model: str, seqs: Sequence[int] | None = None, *, gists: bool = False
+) -> Iterator[KeyRow]:
     """Yield the keys of what a cube shows (or of these), by seq: also of a fork or a past state.
 
+    Those of gists only where they are asked for: they repeat what the others say, and would weigh it twice.
     Conversations of several cubes that are read as one stay apart, whatever they are called.
     """
     if cube.is_plain:
-        yield from keyring.key_rows(view.connection, cube, model, seqs)
+        yield from keyring.key_rows(view.connection, cube, model, seqs, gists=gists)
         return
-    base = _keys_shown(cube, model)
+    base = _keys_shown(cube, model, gists=gists)
     queries = [base] if seqs is None else [base.where(base.selected_columns.seq.in_(p)) for p in parts(seqs)]
     several, seen = bool(cube.beside), set[int]()
     for query in queries:
@@ -160,7 +164,7 @@ def key_rows(view: View, cube: CubeHeader, model: str, seqs: Sequence[int] | Non
                 yield row._replace(session=f"{home} {row.session or ''}") if several else row
 
 
-def _keys_shown(cube: CubeHeader, model: str) -> Select[Any]:
+def _keys_shown(cube: CubeHeader, model: str, *, gists: bool) -> Select[Any]:
     table, own = scope.shown(cube), former_keys
     other = table.c.keyed != table.c.now_keyed
     then = and_(own.c.memory_seq == table.c.seq, own.c.keyed == table.c.keyed, own.c.model == model, other)
@@ -182,6 +186,7 @@ def _keys_shown(cube: CubeHeader, model: str) -> Select[Any]:
         .join(lexical, lexical.c.rowid == table.c.seq)
         .join(own, then, isouter=True)
         .where(table.c.state.not_in(OUT_OF_SIGHT), or_(~other, own.c.memory_seq.is_not(None)))
+        .where(true() if gists else table.c.kind != GIST)
         .order_by(table.c.seq)
     )
 

@@ -39,7 +39,8 @@ def put(connection: Connection, order: Order, *, now: datetime) -> str:
     lane = lane_of(order.kind, order.cube)
     waiting = None if order.key is None else f"{lane} {order.key}"
     if waiting is not None:
-        known = connection.execute(select(jobs).where(jobs.c.waiting == waiting)).one_or_none()
+        same = select(jobs).where(jobs.c.waiting == waiting).with_for_update()
+        known = connection.execute(same).one_or_none()
         if known is not None:
             _fold_in(connection, known, order, now=now)
             return str(known.id)
@@ -149,7 +150,7 @@ def _about_cube(cube: str | None) -> ColumnElement[bool]:
 def lead(connection: Connection, lane: str) -> None:
     """Let the lane's front be the job that runs, or else its next one."""
     front = connection.execute(
-        select(jobs.c.seq, jobs.c.state, jobs.c.lead).where(jobs.c.front == lane)
+        select(jobs.c.seq, jobs.c.state, jobs.c.lead).where(jobs.c.front == lane).with_for_update()
     ).one_or_none()
     if front is not None and front.state == JobState.RUNNING.value:
         return
@@ -199,9 +200,10 @@ def to_job(row: Row[Any]) -> Job:
     )
 
 
-def found(connection: Connection, job_id: str) -> Row[Any]:
-    """Return a job's row; NotFound where there is none."""
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
+def found(connection: Connection, job_id: str, *, for_update: bool = False) -> Row[Any]:
+    """Return a job's row, held `for_update` until the transaction ends; NotFound where there is none."""
+    query = select(jobs).where(jobs.c.id == job_id)
+    row = connection.execute(query.with_for_update() if for_update else query).one_or_none()
     if row is None:
         raise NotFound("job", job_id)
     return row

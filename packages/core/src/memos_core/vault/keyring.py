@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, true
 
 from memos_core import governance
+from memos_core.consolidation import GIST
 from memos_core.cube import CubeHeader
 from memos_core.memory import State
 from memos_core.protocols import KeyRow
@@ -27,7 +28,12 @@ class Unkeyed(NamedTuple):
 
 
 def key_rows(
-    connection: Connection, cube: CubeHeader, model: str, seqs: Sequence[int] | None = None
+    connection: Connection,
+    cube: CubeHeader,
+    model: str,
+    seqs: Sequence[int] | None = None,
+    *,
+    gists: bool = False,
 ) -> Iterator[KeyRow]:
     """Yield the keys by `model` of a cube's memories (or of these) that may be seen, by seq."""
     base = (
@@ -47,6 +53,7 @@ def key_rows(
         .join(schema.lexical, schema.lexical.c.rowid == memories.c.seq)
         .where(memories.c.cube_id == cube.id, vectors.c.model == model)
         .where(memories.c.state.not_in(OUT_OF_SIGHT), visible_to(cube.access))
+        .where(true() if gists else memories.c.kind != GIST)
         .order_by(memories.c.seq)
     )
     queries = [base] if seqs is None else [base.where(memories.c.seq.in_(p)) for p in parts(seqs)]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from memos_core.errors import FormatError, MigrationNeeded
 from memos_core.vault.engine import dialect_of
 
-HEAD = "0008"
+HEAD = "0009"
 
 
 def migrate(engine: Engine) -> None:

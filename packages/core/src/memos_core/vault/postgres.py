@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.compiler import compiles
 
 from memos_core.errors import BackendError
-from memos_core.vault.dialect import READ_ONLY, Cell, byte_length, listed
+from memos_core.vault.dialect import BESIDE, READ_ONLY, Cell, byte_length, listed
 from memos_core.vault.postgres_errors import translated
 from memos_core.vault.postgres_text import LONGEST_TERM, MATCHES, full_text
 from memos_core.vault.schema import metadata, moment
@@ -58,7 +58,8 @@ def open_engine(url: URL) -> Engine:
 
 
 def _begin(connection: Connection) -> None:
-    if not connection.get_execution_options().get(READ_ONLY, False):
+    options = connection.get_execution_options()
+    if not (options.get(READ_ONLY, False) or options.get(BESIDE, False)):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS}, hashtext(current_schema()))")
 
 

@@ -33,7 +33,7 @@ from memos_core.vault.schema_jobs import jobs
 _AT_ONCE: Final = 500  # jobs that come due in one transaction
 
 
-def _due(now: datetime) -> ColumnElement[bool]:
+def due(now: datetime) -> ColumnElement[bool]:
     """Return what may wait no longer."""
     too_long = (jobs.c.attempts > 0) & (jobs.c.run_at > now + LONGEST_DELAY)
     return (jobs.c.state == JobState.DELAYED.value) & or_(jobs.c.run_at <= now, too_long)
@@ -48,7 +48,7 @@ def _lapsed(now: datetime) -> ColumnElement[bool]:
 def is_idle(connection: Connection, kinds: Collection[str], *, now: datetime) -> bool:
     """Return whether nothing of these kinds can be claimed now; it takes no writing transaction to ask."""
     ready = jobs.c.lead.is_(True) & jobs.c.kind.in_(kinds)
-    asked = (exists().where(condition) for condition in (ready, _due(now), _lapsed(now)))
+    asked = (exists().where(condition) for condition in (ready, due(now), _lapsed(now)))
     return not any(connection.execute(select(each)).scalar() for each in asked)
 
 
@@ -60,30 +60,42 @@ def claim(connection: Connection, kinds: Collection[str], *, worker: str, now: d
     row = connection.execute(query.order_by(jobs.c.rank, jobs.c.turn, jobs.c.seq).limit(1)).one_or_none()
     if row is None:
         return None
-    state = stepped(row.id, JobState(row.state), "claim")
+    stepped(row.id, JobState(row.state), "claim")
     connection.execute(
         update(jobs)
         .where(jobs.c.seq == row.seq)
-        .values(
-            state=state.value,
-            waiting=None,
-            lead=False,
-            worker=worker,
-            lease=uuid.uuid4().hex,
-            lease_until=now + LEASE,
-            attempts=row.attempts + 1,
-            started_at=now,
-            progress_done=None,
-            progress_of=None,
-        )
+        .values(in_hand(worker=worker, lease_until=now + LEASE, now=now))
     )
     return to_job(found(connection, row.id))
+
+
+def in_hand(*, worker: str, lease_until: datetime | None, now: datetime) -> dict[str, Any]:
+    """Return what a waiting job's row becomes with the step "claim".
+
+    `lease_until` is None where it is told elsewhere which workers live.
+    """
+    return {
+        "state": JobState.RUNNING.value,
+        "waiting": None,
+        "lead": False,
+        "worker": worker,
+        "lease": uuid.uuid4().hex,
+        "lease_until": lease_until,
+        "attempts": jobs.c.attempts + 1,
+        "started_at": now,
+        "progress_done": None,
+        "progress_of": None,
+    }
 
 
 def report(connection: Connection, job: Job, news: News, *, now: datetime) -> bool:
     """Write down what a worker says of its job; return False, and change nothing, if it is not its own."""
     mine = (jobs.c.id == job.id) & (jobs.c.state == JobState.RUNNING.value) & (jobs.c.lease == job.lease)
-    row = None if job.lease is None else connection.execute(select(jobs).where(mine)).one_or_none()
+    row = (
+        None
+        if job.lease is None
+        else connection.execute(select(jobs).where(mine).with_for_update()).one_or_none()
+    )
     if row is None:
         return False
     match news:
@@ -97,13 +109,14 @@ def report(connection: Connection, job: Job, news: News, *, now: datetime) -> bo
         case Released():
             _again(connection, row, "release", now=now, run_at=now, attempts=max(0, row.attempts - 1))
         case Failed():
-            _fail(connection, row, news, now=now)
+            fail(connection, row, news, now=now)
         case _:
             assert_never(news)
     return True
 
 
-def _fail(connection: Connection, row: Row[Any], news: Failed, *, now: datetime) -> None:
+def fail(connection: Connection, row: Row[Any], news: Failed, *, now: datetime) -> None:
+    """Let a running job's attempt fail: it is tried again later, or dies."""
     why = {"error": news.error, "trace": news.trace or None}
     if news.after is None or row.attempts >= row.max_attempts:
         _ended(connection, row, "die", now=now, **why)
@@ -119,7 +132,8 @@ def _ended(connection: Connection, row: Row[Any], verb: str, *, now: datetime, *
     state = stepped(row.id, JobState(row.state), verb).value
     changed = {**_FREE, "waiting": None, "state": state, "finished_at": now, **values}
     connection.execute(update(jobs).where(jobs.c.seq == row.seq).values(changed))
-    lead(connection, row.lane)
+    if row.front is not None:
+        lead(connection, row.lane)
 
 
 def _again(
@@ -144,7 +158,7 @@ def move(connection: Connection, job_id: str, verb: str, *, now: datetime) -> Jo
 
     Raises NotFound for a job that is not there, IllegalTransition where there is no such step.
     """
-    row = found(connection, job_id)
+    row = found(connection, job_id, for_update=True)
     if verb == "cancel":
         _ended(connection, row, verb, now=now)
     else:
@@ -156,8 +170,8 @@ def move(connection: Connection, job_id: str, verb: str, *, now: datetime) -> Jo
 
 def come_due(connection: Connection, *, now: datetime) -> None:
     """Let the jobs whose time has come wait for a worker."""
-    due = select(jobs.c.seq, jobs.c.lane).where(_due(now)).order_by(jobs.c.run_at).limit(_AT_ONCE)
-    rows = connection.execute(due).all()
+    ready = select(jobs.c.seq, jobs.c.lane).where(due(now)).order_by(jobs.c.run_at).limit(_AT_ONCE)
+    rows = connection.execute(ready).all()
     if rows:
         connection.execute(
             update(jobs).where(jobs.c.seq.in_([row.seq for row in rows])).values(state=JobState.WAITING.value)
@@ -176,5 +190,5 @@ def lapse(connection: Connection, *, now: datetime, everything: bool = False) ->
     rows = connection.execute(select(jobs).where(gone)).all()
     for row in rows:
         after = delay(row.attempts) if not everything else delay(1, chance=0)
-        _fail(connection, row, Failed(error=LOST, after=after), now=now)
+        fail(connection, row, Failed(error=LOST, after=after), now=now)
     return len(rows)

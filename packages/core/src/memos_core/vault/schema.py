@@ -4,7 +4,7 @@
 which state a memory was and what it was found by. `twins` are a fork's copies. `vectors` (per embedder) and
 `lexical` (full text, made by a migration as the database needs it) are derived from the text, and commit
 with it here. `artifacts` are files made from memories; `lineage` says from which, in which version.
-Durable work is in `schema_jobs`.
+Durable work is in `schema_jobs`, the meter in `schema_meters`.
 """
 
 from __future__ import annotations

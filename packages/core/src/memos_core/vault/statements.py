@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from sqlalchemy import (
     BindParameter,
     Boolean,
     ColumnElement,
+    Select,
     String,
     Table,
     and_,
     bindparam,
+    cast,
     func,
     or_,
     select,
@@ -34,6 +37,7 @@ from memos_core.vault.schema import (
     store,
     tags,
 )
+from memos_core.vault.seqs import SEPARATOR
 
 Moment = datetime | BindParameter[datetime]
 
@@ -155,7 +159,7 @@ GRANTED = (
     .distinct()  # who is in fifty groups need not read fifty rows
     .where(grants.c.cube_id == bindparam("cube"), _granted_to("who"))
 )
-CUBES_OF = (
+_CUBES_OF = (
     select(cubes)
     .where(
         or_(
@@ -165,6 +169,18 @@ CUBES_OF = (
     )
     .order_by(cubes.c.created_at, cubes.c.id)
 )
+
+
+@lru_cache(maxsize=8)
+def cubes_of(holding: ColumnElement[bool] | None, *, prefixed: bool) -> Select[Any]:
+    """Return the statement for `who`'s cubes; with names from `start` to `end`, and that meet a condition."""
+    query = _CUBES_OF
+    if prefixed:
+        query = query.where(cubes.c.name >= bindparam("start"), cubes.c.name < bindparam("end"))
+    return query if holding is None else query.where(holding)
+
+
+JOINED_SEQS = func.aggregate_strings(cast(memories.c.seq, String), SEPARATOR)
 HAS_PUBLIC = (
     select(memories.c.seq)
     .where(

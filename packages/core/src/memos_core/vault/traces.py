@@ -8,6 +8,7 @@ from sqlalchemy import func, select, true
 
 from memos_core.vault import schema, schema_jobs
 from memos_core.vault.schema import edges, memories, outbox, parts, records, sources, versions
+from memos_core.vault.schema_meters import memory_meters
 from memos_core.vault.view import View
 
 
@@ -35,6 +36,7 @@ def tables_with(view: View, ids: Collection[str]) -> list[str]:
         ("standings", schema.standings.c.memory_seq),
         ("job_memories", schema_jobs.job_memories.c.memory_seq),
         ("extractions", schema_jobs.extractions.c.memory_seq),
+        ("memory_meters", memory_meters.c.memory_seq),
         ("twins", schema.twins.c.base_seq),
         ("twins", schema.twins.c.copy_seq),
     ):

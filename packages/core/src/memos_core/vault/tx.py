@@ -58,6 +58,7 @@ class Tx(View):
     ) -> None:
         super().__init__(connection, now=now, noticed=noticed)
         self.principal = principal
+        self.replaced: list[tuple[int, bool]] = []  # seqs of what was corrected, each with: used before?
 
     # --- cubes -------------------------------------------------------------------------------
 
@@ -137,6 +138,8 @@ class Tx(View):
         if expected is not None and row.version != expected:
             raise Conflict(memory_id, expected=expected, found=row.version)
         check_writable(memory_id, State(row.state), verb="revise")
+        if "text" in changes:
+            self.replaced.append((row.seq, bool(row.hits)))
         row = forks.own(self, cube, row)
         keyed = former.number(self.connection, row.seq, row.version)
         if keys is not None:
@@ -158,7 +161,7 @@ class Tx(View):
         if "tags" in changes:
             self.connection.execute(delete(tags).where(tags.c.memory_seq == row.seq))
             self._write_tags([new])
-        artifacts.outdate(self.connection, [row.seq], reason="revised")
+        artifacts.outdate(self.connection, [row.seq], reason="revised", now=self.now)
         self._owe(cube, [(row.id, row.seq, new["version"])], verb=verb)
 
     def erase(self, cube: CubeHeader, memory_id: str) -> Erasure:
@@ -191,6 +194,8 @@ class Tx(View):
                 f"{target!r} {relation} {source!r} already, if over others: {DIRECTED[relation]}"
             )
         start = forks.own(self, cube, start)
+        if relation is Relation.SUPERSEDES:
+            self.replaced.append((end.seq, bool(end.hits)))
         link = Link(source=start.id, relation=relation, target=end.id, created_at=self.now)
         self.write_edge(cube, start.id, relation.value, end.id)
         self._note(cube, "link", memory_id=start.id, seq=start.seq, version=start.version)

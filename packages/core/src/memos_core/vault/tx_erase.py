@@ -19,7 +19,7 @@ from memos_core.erasure import Erasure, Scope
 from memos_core.lifecycle import check_writable
 from memos_core.memory import State
 from memos_core.query import Where
-from memos_core.vault import artifacts, forks, jobs, schedules, statements
+from memos_core.vault import artifacts, forks, jobs, made, moved, schedules, statements
 from memos_core.vault.schema import (
     cubes,
     edges,
@@ -77,7 +77,7 @@ def erase_words(tx: Tx, rows: Sequence[Row[Any]], *, reason: str) -> Counter[str
     That their bytes are still to be overwritten is written down.
     """
     seqs, ids = [row.seq for row in rows], [row.id for row in rows]
-    erased = Counter({"artifacts": artifacts.outdate(tx.connection, seqs, reason=reason)})
+    erased = Counter({"artifacts": artifacts.outdate(tx.connection, seqs, reason=reason, now=tx.now)})
     for part in parts(seqs):
         for place, kept in (("records", records), ("former keys", former_keys)):
             if count := deleted(tx, kept, kept.c.memory_seq.in_(part)):
@@ -108,14 +108,18 @@ def deleted(tx: Tx, table: Any, condition: ColumnElement[bool]) -> int:
 def erase_rows(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
     """Delete memories that a cube shows, whatever their state; who calls has looked whether that may be.
 
-    Rows say in `held` whose they are, where that may be another cube.
+    Rows say in `held` whose they are, where that may be another cube. What stands behind a merged memory
+    goes with it, and with any of them what consolidation made of it.
     """
     own, shared = list[Row[Any]](), list[Row[Any]]()
-    for row in rows:
+    for row in {row.seq: row for row in (*rows, *made.absorbed(tx, cube, rows))}.values():
         (own if row._mapping.get("held", cube.id) == cube.id else shared).append(row)
     _erase_own(tx, cube, own, tally)
     for row in shared:
         _unshare(tx, cube, row, tally)
+    quoting = {row.id for row in made.products(tx, {row.id for row in shared})}
+    if quoting and (theirs := made.shown(tx, cube, quoting)):
+        erase_rows(tx, cube, theirs, tally)
 
 
 def _unshare(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
@@ -124,7 +128,9 @@ def _unshare(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
     tally.cubes[cube.id] = None
     tally.shared.append(row.id)
     tally.counts["shared"] += 1
-    tally.counts["artifacts"] += artifacts.outdate_in(tx.connection, cube, row.seq, reason="erased")
+    tally.counts["artifacts"] += artifacts.outdate_in(
+        tx.connection, cube, row.seq, reason="erased", now=tx.now
+    )
     tx._owe(cube, [(row.id, row.seq, row.version)], verb=tally.verb, detail=tally.id)
 
 
@@ -133,6 +139,9 @@ def _erase_own(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally)
         return
     tally.cubes[cube.id] = None
     tally.memories += [row.id for row in rows]
+    ids = {row.id for row in rows}
+    quoting = made.products(tx, ids)
+    left = [row for row in made.behind(tx, {row.id for row in quoting}) if row.id not in ids]
     _reach_forks(tx, cube, rows, tally)
     tally.texts |= dict.fromkeys(_texts(tx, [row.seq for row in rows]))
     tally.counts.update(tx.erase_words(rows, reason="erased"))
@@ -142,6 +151,35 @@ def _erase_own(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally)
         told = [row for row in rows if (row.state == State.FROZEN.value) is frozen]
         detail = f"frozen {tally.id}" if frozen else tally.id
         tx._owe(cube, [(row.id, row.seq, row.version) for row in told], verb=tally.verb, detail=detail)
+    _reach_made(tx, cube, quoting, left, tally)
+
+
+def _reach_made(
+    tx: Tx, cube: CubeHeader, quoting: Sequence[Row[Any]], left: Sequence[Row[Any]], tally: Tally
+) -> None:
+    """Erase what quotes the erased; what was merged with it, and is left, comes back."""
+    from memos_core.vault import tx_life  # noqa: PLC0415 - it stands on `Tx`, which stands on this
+
+    opened = {cube.id: cube}
+    for cube_id in sorted({row.cube_id for row in (*quoting, *left)} - opened.keys()):
+        opened[cube_id] = tx.counted(tx.header(cube_id))
+    for cube_id, each in opened.items():
+        there = {row.seq for row in quoting if row.cube_id == cube_id}
+        found = [row for row in quoting if row.seq in _present(tx, there)]
+        if found:
+            tally.counts["consolidated"] += len(found)
+            _erase_own(tx, each, found, tally)
+    kept = _present(tx, {row.seq for row in left})
+    for row in left:
+        if row.seq in kept and tx.row(row.seq).state == State.ARCHIVED.value:
+            tx_life.stand(tx, opened[row.cube_id], tx.row(row.seq), State(row.was), verb="restore")
+
+
+def _present(tx: Tx, seqs: set[int]) -> set[int]:
+    found: set[int] = set()
+    for part in parts(sorted(seqs)):
+        found |= set(tx.connection.execute(select(memories.c.seq).where(memories.c.seq.in_(part))).scalars())
+    return found
 
 
 def _reach_forks(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
@@ -197,8 +235,9 @@ def receipt(tx: Tx, scope: Scope, tally: Tally) -> Erasure:
 
 def erase_memory(tx: Tx, cube: CubeHeader, memory_id: str) -> Erasure:
     """Erase one memory, archived and expired ones too. Raises IllegalTransition for a frozen one."""
-    tally = Tally()
-    tx.erase_row(cube, tx.any_row(cube, memory_id), tally)
+    tally, row = Tally(), tx.any_row(cube, memory_id)
+    made.check_free(tx, cube, [row], verb="forget")
+    tx.erase_row(cube, row, tally)
     return receipt(tx, Scope.MEMORY, tally)
 
 
@@ -213,6 +252,7 @@ def erase_where(tx: Tx, cube: CubeHeader, where: Where) -> Erasure:
     rows = tx.ask(cube, query.where(*matching).order_by(memories.c.seq)).all()
     for row in rows:
         check_writable(row.id, State(row.state), verb="forget")
+    made.check_free(tx, cube, rows, verb="forget")
     tally = Tally()
     erase_rows(tx, cube, rows, tally)
     return receipt(tx, Scope.WHERE, tally)
@@ -231,15 +271,18 @@ def empty_cube(tx: Tx, cube: CubeHeader, tally: Tally) -> None:
     Its forks keep what they wrote themselves. What they shared of it, or by way of it, they show no more.
     """
     tally.cubes[cube.id] = None
+    tally.counts["artifacts"] += artifacts.outdate_cube(
+        tx.connection, cube, reason="erased"
+    )  # none is renewed
     rows = tx.connection.execute(select(memories).where(memories.c.cube_id == cube.id)).all()
     erase_rows(tx, cube, rows, tally)
     erase_records(tx, records.c.cube_id == cube.id, tally)
-    tally.counts["artifacts"] += artifacts.outdate_cube(tx.connection, cube, reason="erased")
     tally.counts["grants"] += deleted(tx, grants, grants.c.cube_id == cube.id)
     if kept := deleted(tx, snapshots, snapshots.c.cube_id == cube.id):
         tally.counts["snapshots"] += kept
     if pending := jobs.remove_of(tx.connection, cube.id) + schedules.remove_of(tx.connection, cube.id):
         tally.counts["jobs"] += pending
+    moved.forget(tx, cube.id)
     tally.cubes |= dict.fromkeys(forks.cut(tx, cube, detail=f"base {tally.id}"))
     tally.counts["cubes"] += 1
     tx._note(cube, "forget", detail=f"cube {tally.id}")

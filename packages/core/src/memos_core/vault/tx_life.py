@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 
 from memos_core.cube import CubeHeader
 from memos_core.governance import cube_key
@@ -77,18 +77,23 @@ def first_uses(tx: Tx, seqs: Collection[int]) -> None:
                 tx._note(cube, Trigger.USE, memory_id=row.id, version=row.version, detail=f"{row.state}>{to}")
 
 
-def expire_overdue(tx: Tx) -> int:
-    """Erase the words of up to `BATCH` memories whose time is over, in every cube; return how many."""
-    overdue = memories.c.expires_at <= tx.now
+def expire_overdue(tx: Tx, *, cube_id: str | None = None) -> int:
+    """Erase the words of up to `BATCH` memories whose time is over, in one cube or all; return how many."""
+    overdue = _within(cube_id, memories.c.expires_at <= tx.now)
     rows = _due(tx, overdue, (*IN_USE, State.ARCHIVED))
     return _aged(tx, rows, Trigger.TTL, idle=None)
 
 
-def archive_rested(tx: Tx, *, idle: timedelta) -> int:
-    """Archive up to `BATCH` memories that rested for longer, in every cube; return how many."""
+def archive_rested(tx: Tx, *, idle: timedelta, cube_id: str | None = None) -> int:
+    """Archive up to `BATCH` memories that rested for longer, in one cube or all; return how many."""
     rested = func.coalesce(memories.c.last_used, memories.c.updated_at) < tx.now - idle
+    rested = _within(cube_id, rested)
     rows = _due(tx, rested & statements.in_time(tx.now), IN_USE)
     return _aged(tx, rows, Trigger.AGE, idle=idle)
+
+
+def _within(cube_id: str | None, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return condition if cube_id is None else condition & (memories.c.cube_id == cube_id)
 
 
 def _due(tx: Tx, condition: Any, states: Sequence[State]) -> Sequence[Row[Any]]:
@@ -132,12 +137,12 @@ def _move(tx: Tx, cube: CubeHeader, row: Row[Any], to: State, *, verb: str) -> N
             values |= _EMPTY
         case State.ARCHIVED:
             _hide_words(tx, row.seq, cube="")
-            artifacts.outdate(tx.connection, [row.seq], reason="archived")
+            artifacts.outdate(tx.connection, [row.seq], reason="archived", now=tx.now)
         case _ if row.state in OUT_OF_SIGHT:
             _hide_words(tx, row.seq, cube=cube_key(cube.id))
             values["last_used"] = tx.now  # or the next upkeep would put it away again
         case State.ACTIVATED if is_overdue(_standing(row, tx.now)):  # was frozen: its time is over at once
-            artifacts.outdate(tx.connection, [row.seq], reason="expired")
+            artifacts.outdate(tx.connection, [row.seq], reason="expired", now=tx.now)
         case _:
             pass  # neither the words change nor who sees them: what was made from it stays right
     tx.connection.execute(update(memories).where(memories.c.seq == row.seq).values(values))

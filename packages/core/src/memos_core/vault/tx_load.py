@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, insert, or_, select, update
 
+from memos_core.consolidation import CONSOLIDATED, GIST
 from memos_core.cube import CubeHeader
 from memos_core.lifecycle import check_writable
 from memos_core.memory import Relation, State
@@ -24,6 +25,7 @@ from memos_core.vault.schema import (
     parts,
     records,
     sources,
+    standings,
     versions,
 )
 from memos_core.vault.tx import DIRECTED, Tx
@@ -230,6 +232,33 @@ def join(tx: Tx, cube: CubeHeader, links: Sequence[Row]) -> int:
         if relation is Relation.DERIVED_FROM:
             tx_trust.bound(tx, cube, tx.any_row(cube, source), tx.any_row(cube, target))
     return written
+
+
+def put_behind(tx: Tx, cube: CubeHeader, ids: Collection[str]) -> None:
+    """Note which of the memories that came in rest in the archive because they were merged there.
+
+    So they come back here, too, when another of the merged is forgotten, and end with what they were
+    merged into. A merge that was taken back there stands for nothing.
+    """
+    rows: dict[str, Any] = {}
+    for part in parts(sorted(ids)):
+        query = select(memories).where(memories.c.id.in_(part), memories.c.cube_id == cube.id)
+        rows |= {row.id: row for row in tx.connection.execute(query)}
+    merged = {each.id for each in rows.values() if each.origin == CONSOLIDATED and each.kind != GIST}
+    standing = {each for each in merged if rows[each].state != State.ARCHIVED.value}
+    behind: set[str] = set()
+    while standing:
+        fresh: set[str] = set()
+        for part in parts(sorted(standing)):
+            derived = edges.c.relation == Relation.DERIVED_FROM.value
+            query = select(edges.c.target).where(derived, edges.c.source.in_(part))
+            fresh |= set(tx.connection.execute(query).scalars()) & rows.keys()
+        fresh = {each for each in fresh - behind if rows[each].state == State.ARCHIVED.value}
+        behind |= fresh
+        standing = fresh & merged
+    moved = [{"memory_seq": rows[each].seq, "until": cube.change} for each in sorted(behind)]
+    if moved:
+        tx.connection.execute(insert(standings).values(state=State.GENERATED.value), moved)
 
 
 def add_records(tx: Tx, cube: CubeHeader, rows: Sequence[Row]) -> None:

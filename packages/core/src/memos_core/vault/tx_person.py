@@ -94,7 +94,8 @@ def _erase_traces(tx: Tx, cube: CubeHeader, name: str, tally: Tally) -> None:
     tx_erase.erase_records(tx, bare, tally)
     if granted:
         tally.counts["grants"] += deleted(tx, grants, theirs)
-        artifacts.outdate_cube(tx.connection, cube, reason="regranted")
+        artifacts.outdate_cube(tx.connection, cube, reason="regranted", now=tx.now)
+    jobs.remove_of(tx.connection, cube.id, by=name)  # their adapters that were made from what is erased
     tx._note(cube, "forget", detail=f"principal {tally.id}")
 
 
@@ -187,7 +188,8 @@ def _erase_groups(tx: Tx, name: str, tally: Tally) -> None:
     touched = select(grants.c.cube_id).where(grants.c.kind == "group", grants.c.grantee.in_(ids)).distinct()
     for cube_id in list(tx.connection.execute(touched).scalars()):
         cube = tx.counted(tx.header(cube_id))
-        artifacts.outdate_cube(tx.connection, cube, reason="regranted")
+        artifacts.outdate_cube(tx.connection, cube, reason="regranted", now=tx.now)
+        jobs.remove_of(tx.connection, cube.id, by=name)
         tx._note(cube, "group", detail=f"principal {tally.id}")
     mine = set(tx.connection.execute(owned).scalars())
     tally.counts["grants"] += deleted(tx, grants, (grants.c.kind == "group") & grants.c.grantee.in_(mine))

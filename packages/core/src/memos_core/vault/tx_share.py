@@ -22,11 +22,12 @@ from sqlalchemy import (
 )
 
 from memos_core import governance
+from memos_core.consolidation import GIST
 from memos_core.cube import Access, CubeHeader, Grant, Group, Limits, Principal, Right
 from memos_core.errors import Forbidden, NotFound, QuotaExceeded
 from memos_core.lifecycle import check_writable
 from memos_core.memory import State, Trust, Visibility
-from memos_core.vault import artifacts, forks, tx_trust
+from memos_core.vault import artifacts, forks, made, tx_erase, tx_trust
 from memos_core.vault.dialect import byte_length
 from memos_core.vault.draft import Draft
 from memos_core.vault.engine import dialect_of
@@ -51,7 +52,7 @@ def grant(tx: Tx, cube: CubeHeader, to: Principal | Group, right: Right) -> Gran
     fresh = dialect_of(tx.connection).insert(grants).values(new).on_conflict_do_nothing()
     if tx.connection.execute(fresh.returning(grants.c.cube_id)).first() is not None:
         tx._note(cube, "grant", detail=f"{right} {kind} {to.name}")
-        artifacts.outdate_cube(tx.connection, cube, reason="regranted")
+        artifacts.outdate_cube(tx.connection, cube, reason="regranted", now=tx.now)
     return next(each for each in granted(tx, cube) if (each.to, each.right) == (to, right))
 
 
@@ -66,7 +67,7 @@ def revoke(tx: Tx, cube: CubeHeader, to: Principal | Group, right: Right | None)
         tx.connection.execute(delete(grants).where(*theirs, grants.c.right == each.value))
         tx._note(cube, "revoke", detail=f"{each} {kind} {to.name}")
     if taken:
-        artifacts.outdate_cube(tx.connection, cube, reason="regranted")
+        artifacts.outdate_cube(tx.connection, cube, reason="regranted", now=tx.now)
     return len(taken)
 
 
@@ -117,7 +118,7 @@ def group(tx: Tx, name: str, names: Iterable[str] | None) -> Group:
             tx.connection.execute(insert(members), rows)
         for cube_id in _cubes_of(tx, group_id):
             cube = tx.counted(tx.header(cube_id))
-            artifacts.outdate_cube(tx.connection, cube, reason="regranted")
+            artifacts.outdate_cube(tx.connection, cube, reason="regranted", now=tx.now)
             tx._note(cube, "group", detail=f"{name}: {', '.join(row['member'] for row in rows)}")
     return _groups(tx, mine)[0]
 
@@ -231,16 +232,26 @@ def classify(tx: Tx, cube: CubeHeader, memory_id: str, changes: dict[str, Any]) 
         _retrust(tx, cube, row, Trust(changes["trust"]))
     tx.connection.execute(update(memories).where(memories.c.seq == row.seq).values(changes))
     if changes.get("visibility", row.visibility) != row.visibility:
-        artifacts.outdate(tx.connection, [row.seq], reason="classified")
+        artifacts.outdate(tx.connection, [row.seq], reason="classified", now=tx.now)
+    if any(
+        changes.get(name, row._mapping[name]) != row._mapping[name] for name in ("visibility", "sensitivity")
+    ):
+        _withdraw(tx, cube, row)
     detail = " ".join(str(changes[name]) for name in ("visibility", "trust") if name in changes) or None
     tx._owe(cube, [(row.id, row.seq, row.version)], verb="classify", detail=detail)
+
+
+def _withdraw(tx: Tx, cube: CubeHeader, row: Row[Any]) -> None:
+    """Erase the gists that quote a memory under rules that no longer hold; idle time makes new ones."""
+    gists = [each for each in made.products(tx, {row.id}) if each.kind == GIST and each.cube_id == cube.id]
+    tx_erase.erase_rows(tx, cube, gists, tx_erase.Tally())
 
 
 def _retrust(tx: Tx, cube: CubeHeader, row: Row[Any], trust: Trust) -> None:
     match trust:
         case Trust.TRUSTED:
             tx_trust.check_trusting(tx, cube, row)
-            artifacts.outdate(tx.connection, [row.seq], reason="trusted")
+            artifacts.outdate(tx.connection, [row.seq], reason="trusted", now=tx.now)
         case Trust.UNTRUSTED:
             tx_trust.distrust(tx, cube, [row.id])
         case _:

@@ -62,7 +62,7 @@ def distrust(tx: Tx, cube: CubeHeader, ids: Collection[str]) -> int:
             update(memories).where(memories.c.seq == mine.seq).values(trust=Trust.UNTRUSTED.value)
         )
         tx._note(cube, "distrust", memory_id=mine.id, seq=mine.seq, version=mine.version)
-        artifacts.outdate(tx.connection, [mine.seq], reason="distrusted")
+        artifacts.outdate(tx.connection, [mine.seq], reason="distrusted", now=tx.now)
         marked += 1
     if marked:
         _tell_forks(tx, cube, reached)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Result, Row, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Result, Row, Select, func, select
 
 from memos_core import governance
 from memos_core.cube import Access, Base, CubeHeader, Principal, Right
@@ -26,6 +26,7 @@ from memos_core.vault.schema import (
     twins,
     versions,
 )
+from memos_core.vault.seqs import Seqs
 from memos_core.vault.settings import EMBEDDER, EmbedderRecord
 
 LAST_CHARACTER = "\U0010ffff"
@@ -125,16 +126,11 @@ class View:
         With a `prefix`, those whose names start so; with `holding`, those that meet the condition, which may
         ask for `now`.
         """
-        query = statements.CUBES_OF
         wanted: dict[str, object] = {"who": principal.name, "now": self.now}
         if prefix:
-            query = query.where(cubes.c.name >= bindparam("start"), cubes.c.name < bindparam("end"))
             wanted |= {"start": prefix, "end": prefix + LAST_CHARACTER}
-        if holding is not None:
-            query = query.where(holding)
-        found = [
-            replace(to_cube(row), base=self._base(row)) for row in self.connection.execute(query, wanted)
-        ]
+        rows = self.connection.execute(statements.cubes_of(holding, prefixed=bool(prefix)), wanted).all()
+        found = [replace(to_cube(row), base=self._base(row)) for row in rows]
         return [cube for cube in found if governance.serves(cube, principal)]
 
     # --- memories ----------------------------------------------------------------------------
@@ -205,7 +201,7 @@ class View:
         """Return those of the memories that are in sight, by sequence number."""
         found: set[int] = set()
         for part in parts(list(seqs)):
-            rows = self.ask(cube, statements.SEQS_BY_SEQ, seqs=part, **self.eyes(cube))
+            rows = self.ask(cube, statements.SEQS_BY_SEQ, seqs=part, **self.eyes(cube)).all()
             found.update(seq for seq, cube_id in rows if cube_id == cube.id)
         return found
 
@@ -220,7 +216,7 @@ class View:
     def _by_seq(self, cube: CubeHeader, statement: Select[Any], seqs: Iterable[int]) -> dict[int, Memory]:
         found: list[Row[Any]] = []
         for part in parts(list(seqs)):
-            rows = self.ask(cube, statement, seqs=part, **self.eyes(cube))
+            rows = self.ask(cube, statement, seqs=part, **self.eyes(cube)).all()
             found += [row for row in rows if row.cube_id == cube.id]
         return {row.seq: memory for row, memory in zip(found, self._values(cube, found), strict=True)}
 
@@ -245,10 +241,10 @@ class View:
         rows = self.ask(cube, query.order_by(memories.c.updated_at, memories.c.seq).limit(limit)).all()
         return [to_memory(row) for row in rows]
 
-    def seqs_matching(self, cube: CubeHeader, where: Where) -> list[int]:
-        """Return the sequence numbers of the memories in sight that match, ascending."""
-        query = select(memories.c.seq).where(statements.in_sight(self.now)).order_by(memories.c.seq)
-        return list(self.ask(cube, self._matching(query, cube, where)).scalars())
+    def seqs_matching(self, cube: CubeHeader, where: Where) -> Seqs:
+        """Return the sequence numbers of the memories in sight that match."""
+        query = select(statements.JOINED_SEQS).where(statements.in_sight(self.now))
+        return Seqs.read(self.ask(cube, self._matching(query, cube, where)).scalar_one())
 
     def _matching(self, query: Select[Any], cube: CubeHeader, where: Where) -> Select[Any]:
         wanted = statements.matching(where, plain=cube.is_plain)
