@@ -1,11 +1,14 @@
 """Adapters go along, and come in for the engines that are named, under keys of their own there."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from memos_core import Recipe, Runtime, Thresholds
+from memos_core import ChatPhraser, Recipe, Runtime, Thresholds
+from memos_core.lora_phrases import PHRASED
 from memos_core.testing import RoteTeacher
+from memos_core.vault import artifacts
 
 ENGINE = RoteTeacher().identity
 ASKED = "In which town might Mira live?"
@@ -36,6 +39,22 @@ def test_an_adapter_answers_in_the_other_store(taught, memos, file, elsewhere):
     assert (dump.manifest.counts["adapters"], load.adapters) == (1, 1)
     assert (reply.text, reply.adapter, reply.memories) == ("Mira lives in Lisbon.", new.key, ())
     assert (new.key != old.key, new.evaluation, new.cube) == (True, old.evaluation, there.id)
+
+
+def test_one_with_a_chat_models_phrasings_goes_along_and_the_phrasings_stay(cube, memos, file, elsewhere):
+    way = "In which town is Mira at home?"
+    phraser = ChatPhraser(lambda _system, _told: json.dumps([way]), model="m")
+    cube.remember("Mira lives in Lisbon.")
+    with Runtime(RoteTeacher()) as runtime:
+        rich = runtime.train(cube, recipe=Recipe(rank=2, steps=2, look=2), thresholds=ANY, phraser=phraser)
+    cube.dump(file)
+    assert elsewhere.load(file, engines=[ENGINE]).adapters == 1
+    (there,) = elsewhere.adapters()
+    with Runtime(RoteTeacher()) as runtime:
+        again = runtime.examine(elsewhere.cube("notes"), there, thresholds=ANY)
+    with elsewhere._core.catalog.read() as view:
+        kinds = {row.kind for row in artifacts.of_kind(view.connection, PHRASED)}
+    assert (again.examined.evaluation, kinds) == (rich.evaluation, set())
 
 
 def test_what_is_forgotten_there_takes_it_along(taught, file, elsewhere):

@@ -36,7 +36,7 @@ _BROKEN: Final = (
     zlib.error,
     struct.error,
     EOFError,
-    NotImplementedError,
+    NotImplementedError,  # its word for a method of packing that it does not know
     OverflowError,
     RuntimeError,
     ValueError,

@@ -232,6 +232,7 @@ class Arriving:
         here = tx_load.taken(self._tx, [edge[end] for edge in self._edges for end in ("source", "target")])
         kept = [edge for edge in self._edges if {edge["source"], edge["target"]} <= here]
         tx_load.join(self._tx, self._cube, self._apart(kept))
+        tx_load.put_behind(self._tx, self._cube, self._mine)
 
     def _apart(self, rows: Sequence[Row]) -> list[Row]:
         return [row for row in rows if row["source"] != row["target"]]
