@@ -5,7 +5,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memos_core import Message, Where
-from memos_core.operator import recall as module
 from memos_core.query import estimate_tokens
 
 MAY = datetime(2024, 5, 1, tzinfo=UTC)
@@ -148,7 +147,7 @@ def test_a_recall_succeeds_though_its_uses_cannot_be_written(cube, monkeypatch):
     def full(_uses):
         raise BackendError("the disk is full")
 
-    monkeypatch.setattr(module, "USES_HELD", 1)
+    monkeypatch.setattr("memos_core.vault.uses.USES_HELD", 1)
     memory = cube.remember("The harbour")
     with monkeypatch.context() as patch:
         patch.setattr(cube._core.catalog, "count_uses", full)

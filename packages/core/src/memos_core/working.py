@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
+from memos_core import consolidating, schooling
 from memos_core.care import reindexed
+from memos_core.consolidation import QUIET, Allowance, Consolidating
+from memos_core.consolidation import REST as LONG_REST
 from memos_core.core import Core
 from memos_core.cube import SYSTEM, Right
 from memos_core.errors import Forbidden, InvalidInput, NotFound
-from memos_core.job import Kind, checked_kind
+from memos_core.job import Kind, Payload, checked_kind
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_tags
 from memos_core.records import Records
@@ -48,8 +51,9 @@ def worker_of(
         wanted = [checked_kind(kind) for kind in checked_tags(kinds, what="kind")]
         if unable := [kind for kind in wanted if kind not in able]:
             raise InvalidInput(
-                f"no handler for {', '.join(map(repr, unable))} here: prefill needs runtime=..., extract a "
-                f"store that was opened with an extractor, and any other kind handlers={{...}}"
+                f"no handler for {', '.join(map(repr, unable))} here: prefill needs runtime=..., train and "
+                f"evaluate one whose model can be taught, extract a store that was opened with an extractor, "
+                f"and any other kind handlers={{...}}"
             )
         able = {kind: able[kind] for kind in wanted}
     worker = Worker(core.queue, able, threads=threads, bell=core.bell)
@@ -64,11 +68,15 @@ def own_handlers(core: Core, *, runtime: Builder | None, system: str | None) -> 
         Kind.ARCHIVE.value: lambda work: _archive(core, work),
         Kind.SWEEP.value: lambda work: _sweep(core, work),
         Kind.REINDEX.value: lambda work: _reindex(core, work),
+        Kind.CONSOLIDATE.value: lambda work: _consolidate(core, work),
     }
     if core.extraction.extractor is not None:
         found[Kind.EXTRACT.value] = lambda work: _extract(core, work)
     if runtime is not None:
         found[Kind.PREFILL.value] = lambda work: _prefill(core, work, runtime, system)
+    if (school := schooling.school_of(runtime)) is not None:
+        found[Kind.TRAIN.value] = lambda work: schooling.train(core, work, school)
+        found[Kind.EVALUATE.value] = lambda work: schooling.evaluate(core, work, school)
     return found
 
 
@@ -113,6 +121,36 @@ def _reindex(core: Core, work: Work) -> None:
     if embedder is not None and not isinstance(embedder, str):
         raise InvalidInput(f"embedder must be a name, not {embedder!r}")
     reindexed(core, embedder=embedder, progress=work.progress)
+
+
+def _consolidate(core: Core, work: Work) -> None:
+    """Consolidate a cube once, within the budget that the job names; the job ends with the run's change."""
+    if work.job.cube is None:
+        raise InvalidInput("consolidate is about a cube")
+    told = work.job.payload
+    settings = Consolidating(rest=_days(told, "rest_days", LONG_REST), quiet=_days(told, "quiet_days", QUIET))
+    usual = Allowance()
+    allowance = Allowance(
+        seconds=_number(told, "seconds", usual.seconds), changes=int(_number(told, "changes", usual.changes))
+    )
+    consolidating.consolidate(
+        core, work.principal, work.job.cube, settings, allowance, dry_run=False, finish=work.finish
+    )
+
+
+def _days(payload: Payload, name: str, usual: timedelta) -> timedelta | None:
+    """Return so many days; 0 leaves that part out."""
+    days = _number(payload, name, usual / timedelta(days=1))
+    if days > _MAX_REST:
+        raise InvalidInput(f"{name} must be a number of days from 0 to {_MAX_REST:,.0f}, not {days!r}")
+    return timedelta(days=days) if days else None
+
+
+def _number(payload: Payload, name: str, usual: float) -> float:
+    value = payload.get(name, usual)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise InvalidInput(f"{name} must be a number from 0, not {value!r}")
+    return value
 
 
 def _extract(core: Core, work: Work) -> None:

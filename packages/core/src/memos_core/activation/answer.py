@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from memos_core.activation import composed
 from memos_core.activation.composed import Composition
@@ -15,7 +15,8 @@ from memos_core.activation.stops import Stops
 from memos_core.cube import CubeHeader
 from memos_core.errors import InvalidInput
 from memos_core.inference import AnyEngine, Prompt, State, Token
-from memos_core.reply import Reply, Reuse, Sampling
+from memos_core.reply import Prefix, Reply, Reuse, Sampling
+from memos_core.segment import SegmentHeader
 from memos_core.tiers.kv.eviction import Entry, over_budget, spread
 from memos_core.tiers.kv.levels import Levels
 from memos_core.vault.artifacts import Artifact
@@ -45,6 +46,7 @@ class Request:
     adapter: str = ""
     no_adapter: str = ""
     compose: Composition | None = None
+    told: Callable[[str], object] | None = None  # is given the whole answer
 
 
 class Stream(Iterator[str]):
@@ -104,6 +106,8 @@ class Answerer:
                 yield text
         finally:  # also where the listener walks away
             built = self._keep(request, base.made)
+        if request.told is not None:
+            request.told("".join(texts))
         is_whole = stops.hit or self._has_room(request, count.tokens)
         return Reply(
             text="".join(texts),
@@ -126,6 +130,20 @@ class Answerer:
         finally:  # what was made before an interruption is kept
             built = self._keep(request, base.made)
         return _reuse(base, built, request)
+
+    def stored(self, request: Request) -> Prefix:
+        """Return how much of the stable prefix is stored."""
+        headers = self._headers(request)
+        place = request.place
+        if place is None or not headers:
+            return Prefix(tokens=0, stored=0)
+        rows = place.derived.servable(place.cube, [header.key for header in headers])
+        found = [header for header in headers if header.key in rows]
+        if self._engine.cumulative:
+            stored = max((len(header.ids) for header in found), default=0)
+        else:
+            stored = sum(len(header.ids) for header in found)
+        return Prefix(tokens=headers[-1].end, stored=stored)
 
     # --- before the first token --------------------------------------------------------------
 
@@ -152,30 +170,48 @@ class Answerer:
         if request.place is None:
             return
         request.place.derived.holders.add(self._levels)
-        headers = links(
+        headers, place = self._headers(request), request.place
+        self._keeper.chain(base, place.derived, place.cube, headers, request.prompt.ids, progress=progress)
+
+    def _headers(self, request: Request) -> list[SegmentHeader]:
+        return links(
             request.plan,
             request.prompt,
             self._engine.identity,
             form=self._form,
             cumulative=self._engine.cumulative,
         )
-        place = request.place
-        self._keeper.chain(base, place.derived, place.cube, headers, request.prompt.ids, progress=progress)
 
     # --- after the last token ----------------------------------------------------------------
 
     def _keep(self, request: Request, made: Sequence[Made]) -> int:
-        """Store what was made, and make room for it; return how many segments were stored."""
+        """Store what was made and has room, and make that room; return how many segments were stored."""
         if request.place is None or not made:
             return 0
-        built = self._keeper.store(request.place.derived, request.place.cube, made)
+        derived = request.place.derived
+        cube = request.place.cube
+        built = self._keeper.store(derived, cube, self._with_room(derived, cube, made))
         if built:
-            request.place.derived.fit(KIND, self._beyond_budget)
+            derived.fit(KIND, lambda held, now: self._beyond_budget(_entries(held, derived.soon()), now))
         return built
 
-    def _beyond_budget(self, held: Sequence[Artifact]) -> Collection[str]:
-        now = max((_seconds(each) for each in held), default=0.0)
-        return over_budget([_entry(each) for each in held], budget=self._disk_bytes, now=now)
+    def _with_room(self, derived: Derived, cube: CubeHeader, made: Sequence[Made]) -> list[Made]:
+        """Return what would stay on the disk: what would leave at once is not written there."""
+        leaving: set[str] = set()
+
+        def choose(held: Sequence[Artifact], now: float) -> Collection[str]:
+            if sum(each.size for each in held) + sum(each.state.size for each in made) > self._disk_bytes:
+                soon = derived.soon()
+                expected = None if soon is None else soon.get(cube.id, 0.0)
+                news = [replace(self._keeper.entry(each, now), soon=expected) for each in made]
+                leaving.update(self._beyond_budget([*_entries(held, soon), *news], now))
+            return leaving
+
+        derived.fit(KIND, choose)
+        return [each for each in made if each.header.key not in leaving]
+
+    def _beyond_budget(self, entries: Sequence[Entry], now: float) -> list[str]:
+        return over_budget(entries, budget=self._disk_bytes, now=now)
 
     def _has_room(self, request: Request, tokens: int) -> bool:
         """Return whether the model could have gone on, so that it ended by itself."""
@@ -222,15 +258,19 @@ def _why_nothing(request: Request) -> str:
     return "nothing was stored yet" if request.prompt.cuts else "the template hides the system text"
 
 
-def _entry(artifact: Artifact) -> Entry:
-    return Entry(
-        key=artifact.key,
-        size=artifact.size,
-        build=artifact.build_seconds,
-        use=spread(artifact.hits, first=artifact.created_at.timestamp(), last=_seconds(artifact)),
-        parent=artifact.facts["parent"],
-        pinned=artifact.pinned,
-    )
+def _entries(held: Sequence[Artifact], soon: Mapping[str, float] | None) -> list[Entry]:
+    return [
+        Entry(
+            key=each.key,
+            size=each.size,
+            build=each.build_seconds,
+            use=spread(each.hits, first=each.created_at.timestamp(), last=_seconds(each)),
+            soon=None if soon is None else soon.get(each.cube_id, 0.0),
+            parent=each.facts["parent"],
+            pinned=each.pinned,
+        )
+        for each in held
+    ]
 
 
 def _seconds(artifact: Artifact) -> float:

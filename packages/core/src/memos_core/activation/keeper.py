@@ -17,6 +17,7 @@ from memos_core.cube import CubeHeader
 from memos_core.errors import BackendError, FormatError, NotFound
 from memos_core.inference import AnyEngine, Prompt, State
 from memos_core.segment import EngineIdentity, Origin, SegmentHeader, segment_header
+from memos_core.tiers.kv.eviction import Entry, spread
 from memos_core.tiers.kv.levels import Levels, Worth
 from memos_core.vault.artifacts import Artifact
 from memos_core.vault.derived import Derived
@@ -216,6 +217,16 @@ class Keeper:
                 self._hold(derived, cube, each.header.key, each.state, worth)
                 kept += 1
         return kept
+
+    def entry(self, made: Made, now: float) -> Entry:
+        """Return what was made as it would be if it were stored now."""
+        return Entry(
+            key=made.header.key,
+            size=len(self._engine.codec.pack(made.state, made.header)),
+            build=made.seconds,
+            use=spread(0, first=now, last=now),
+            parent=made.header.parent,
+        )
 
     def _store(self, derived: Derived, cube: CubeHeader, made: Made) -> bool:
         header = made.header

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from memos_core.cube import SYSTEM
 from memos_core.errors import BackendUnavailable
 from memos_core.protocols import TextIndex
+from memos_core.telemetry import observed
 from memos_core.vault import outbox
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.tx import Tx
@@ -65,6 +66,7 @@ class Indexer:
                 break  # what is left changed while it was told; its own debt is on the way
         return settled
 
+    @observed("index")
     def pay(self) -> int:
         """Claim a batch, tell the index the present truth, settle; return how many were settled."""
         with self.paused():

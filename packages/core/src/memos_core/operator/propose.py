@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from memos_core.consolidation import GIST
 from memos_core.cube import CubeHeader
 from memos_core.errors import BackendUnavailable
 from memos_core.governance import cube_key
@@ -58,7 +59,8 @@ class Proposer:
             seqs = self._likely(view, cube, query, vector, model=model, count=count, among=among, where=where)
         keys = Resident(dimensions=len(vector))
         beside = former.beside(view, cube, sorted(seqs), reach=REACH)
-        keys.apply(former.key_rows(view, cube, model, beside), change=cube.change)
+        gists = GIST in where.kinds
+        keys.apply(former.key_rows(view, cube, model, beside, gists=gists), change=cube.change)
         return keys
 
     def _likely(
@@ -75,7 +77,8 @@ class Proposer:
     ) -> set[int]:
         limit, wanted = max(PROPOSED, 4 * count), terms(query)
         if any(each.at is not None for each in cube.members):  # the indexes know the present only
-            rows = former.key_rows(view, cube, model, None if among is None else sorted(among))
+            seqs = None if among is None else sorted(among)
+            rows = former.key_rows(view, cube, model, seqs, gists=GIST in where.kinds)
             return set(likely(rows, vector, wanted, limit=limit))
         while True:
             lexical = {seq for seq, _ in keyring.lexical_matches(view.connection, cube, wanted, limit=limit)}
@@ -102,7 +105,8 @@ class Proposer:
             found = self.index().search(vector, cubes=keys, limit=limit, since=where.since, until=where.until)
         except BackendUnavailable as exc:
             log.warning("the index is not available; comparing every key", extra={"cause": str(exc)})
-            return set(nearest(former.key_rows(view, cube, model), vector, limit=limit))
+            rows = former.key_rows(view, cube, model, gists=GIST in where.kinds)
+            return set(nearest(rows, vector, limit=limit))
         return set(view.seqs_of(cube, [*(each.id for each in found), *owed]).values())
 
 

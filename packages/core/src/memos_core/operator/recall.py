@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memos_core.consolidation import GIST
 from memos_core.cube import CubeHeader, Principal
-from memos_core.errors import BackendError
 from memos_core.memory import Memory
 from memos_core.operator.found import Found, fitted, succeeded
 from memos_core.operator.indexer import Indexer
@@ -29,10 +26,7 @@ from memos_core.vault import pasts
 from memos_core.vault.catalog import Catalog
 from memos_core.vault.view import View
 
-log = logging.getLogger(__name__)
-
 PACK_FROM = 64  # hits from which a budget is filled
-USES_HELD = 256  # uses counted in RAM before they are written down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +64,7 @@ class Recaller:
         self._catalog, self._embedder, self._residents = catalog, embedder, residents
         self._ready = ready
         self._proposer = Proposer(index, indexer)
-        self._uses: Counter[int] = Counter()
-        self._counting = threading.Lock()
+        self.listeners: list[Callable[[Principal, Sequence[str]], None]] = []
 
     def recall(self, principal: Principal, cube_ids: str | Sequence[str], ask: Ask) -> Recall:
         """Return the memories of a cube (or of several, as one) that answer best, best first."""
@@ -84,9 +77,15 @@ class Recaller:
                 self._ready(principal, ids, ask.at)
             found = self._answer(principal, ids, ask, embedder)
         if ask.at is None:  # who looks at the past uses nothing of the present
-            self._count(each.seq for each in found)
+            self.asked(principal, ids, found=[each.seq for each in found])
         hits = tuple(each.hit for each in found)
         return Recall(ask.query, hits, took=time.perf_counter() - begin)
+
+    def asked(self, principal: Principal, ids: Sequence[str], *, found: Sequence[int] = ()) -> None:
+        """Count a question to these cubes and what it found (by seq), and tell those who listen."""
+        self._catalog.uses.ask(ids, found)
+        for listen in list(self.listeners):
+            listen(principal, ids)
 
     def _answer(
         self, principal: Principal, ids: Sequence[str], ask: Ask, embedder: Embedder
@@ -97,10 +96,10 @@ class Recaller:
             cube = pasts.entered(view, principal, ids, ask.at)
             if not view.is_embedded_by(embedder.identity):
                 return None
-            among = None if ask.where.is_empty else frozenset(view.seqs_matching(cube, ask.where))
+            among = None if ask.where.is_empty else view.seqs_matching(cube, ask.where)
             with self._keys(view, cube, ask, vector, embedder.identity, among) as keys:
                 ranking = rank(keys, ask.query, vector, now=view.now)
-                allowed = None if among is None else np.isin(ranking.seqs, list(among))
+                allowed = None if among is None else among.mask(ranking.seqs)
                 found = _confirmed(view, cube, ranking, ask, allowed)
                 found = succeeded(view, cube, found, among=among)[: ask.wanted]
                 if ask.budget is None:
@@ -117,11 +116,14 @@ class Recaller:
         model: str,
         among: Collection[int] | None,
     ) -> Generator[Resident]:
-        """Give the cube's keys: all of them where it is resident, else those that the indexes propose."""
+        """Give the cube's keys: all of them where it is resident, else those that the indexes propose.
+
+        Keys that are resident are without gists: whoever asks for these gets proposals.
+        """
         with self._residents.using(view, cube, model=model, dimensions=len(vector)) as keys:
             yield (
                 keys
-                if keys is not None
+                if keys is not None and GIST not in ask.where.kinds
                 else self._proposer.propose(
                     view,
                     cube,
@@ -134,27 +136,9 @@ class Recaller:
                 )
             )
 
-    # --- uses are counted in RAM and written down now and then --------------------------------
-
-    def _count(self, seqs: Iterable[int]) -> None:
-        with self._counting:
-            self._uses.update(seqs)
-            full = self._uses.total() >= USES_HELD
-        if full:
-            self.write_uses()
-
     def write_uses(self) -> None:
-        """Add the uses counted so far to the memories' headers."""
-        with self._counting:
-            uses, self._uses = self._uses, Counter()
-        if not uses:
-            return
-        try:
-            self._catalog.count_uses(uses)
-        except BackendError as exc:  # a full disk must not make a read fail
-            log.warning("uses were not written down yet", extra={"cause": str(exc)})
-            with self._counting:
-                self._uses.update(uses)
+        """Add the uses counted so far to the memories' headers, and to the meter."""
+        self._catalog.uses.write()
 
 
 def _confirmed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Collection, Generator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 KEY_OVERHEAD = 600  # bytes per key besides its vector: postings, scalars, dictionaries; measured
 _SLICE = 32_768  # rows taken in at once: fewer cost merges, more cost the garbage collector
+_ALONE = 4  # parts of the name of one cube: see `_named`, and the model
 _AGAIN = 1000  # changes after which a cube that was too large is looked at again
 
 
@@ -32,6 +34,18 @@ class _Place:
     again: int = 0  # the change number before which the cube's keys are known to be too large
 
 
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """What taking cubes into RAM took so far: keys, seconds, bytes."""
+
+    keys: int = 0
+    seconds: float = 0.0
+    size: int = 0
+
+    def plus(self, keys: int, *, seconds: float, size: int) -> Loads:
+        return Loads(self.keys + keys, self.seconds + seconds, self.size + size)
+
+
 class Residents:
     """Keys by cube and audience, brought up to date when they are used, the least recently used ones dropped.
 
@@ -43,6 +57,7 @@ class Residents:
         self.budget = budget
         self._places: OrderedDict[tuple[str, ...], _Place] = OrderedDict()
         self._choosing = threading.Lock()
+        self.loads = Loads()
 
     @contextmanager
     def using(
@@ -87,11 +102,13 @@ class Residents:
         if count * (4 * dimensions + KEY_OVERHEAD) > self.budget:
             place.again = change + _AGAIN
             return None
+        begin = time.perf_counter()
         keys = Resident(dimensions=dimensions)
         rows = former.key_rows(view, cube, model)
         while batch := list(islice(rows, _SLICE)):
             keys.apply(batch, change=change)
         keys.change = change  # an empty cube has no batch
+        self.loads = self.loads.plus(count, seconds=time.perf_counter() - begin, size=keys.size)
         if keys.size > self.budget:
             place.again = change + _AGAIN
         return keys
@@ -109,6 +126,15 @@ class Residents:
     def count(self) -> int:
         """Return how many cubes are resident."""
         return sum(place.keys is not None for place in list(self._places.values()))
+
+    def held(self) -> dict[str, int]:
+        """Return the bytes of the keys that are resident, by cube; a view over several is none of them."""
+        found: dict[str, int] = {}
+        for name, place in list(self._places.items()):
+            keys = place.keys
+            if keys is not None and len(name) == _ALONE:
+                found[name[0]] = found.get(name[0], 0) + keys.size
+        return found
 
     def drop(self, cube_ids: Collection[str]) -> None:
         """Forget these cubes, as when words of theirs were erased; who asks one reads it again."""

@@ -35,7 +35,8 @@ class Entry:
     """Something a level holds, as the policies see it. Pinned, it never leaves.
 
     `build` is the seconds that it takes to have it again once it has left, `load` the seconds that
-    its use takes while it is here. `parent` is the key of what it stands on, "" for nothing.
+    its use takes while it is here. `soon` are the uses a second to expect of the talk that goes on, where
+    somebody foresees its course. `parent` is the key of what it stands on, "" for nothing.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Entry:
     build: float
     use: Use
     load: float = 0.0
+    soon: float | None = None
     parent: str = ""
     pinned: bool = False
 
@@ -66,15 +68,15 @@ def spread(hits: int, *, first: float, last: float) -> Use:
     return Use(hits, max(first, last), hits * share)
 
 
-def rate(use: Use, *, now: float) -> float:
-    """Return the uses a second to expect.
+def rate(use: Use, *, now: float, soon: float | None = None) -> float:
+    """Return the uses a second to expect; `soon` those of the talk that may still go on, where it is known.
 
     One part is the talk that may still go on: the density of a Lomax law of shape 1 at the silence
     so far. It does not grow with the uses, since long talks end as soon as short ones. The other
     part is popularity: the decayed count.
     """
     silence = max(now - use.last, 0.0)
-    talking = SITTING / (silence + SITTING) ** 2
+    talking = SITTING / (silence + SITTING) ** 2 if soon is None else soon
     return talking + _cooled(use, now) * math.log(2) / LASTING
 
 
@@ -87,7 +89,7 @@ def _cooled(use: Use, now: float) -> float:
 
 def saved_seconds(entry: Entry, now: float) -> float:
     """Return the seconds that a byte of it is expected to save, per second that it stays."""
-    return max(entry.build - entry.load, 0.0) * rate(entry.use, now=now) / max(entry.size, 1)
+    return max(entry.build - entry.load, 0.0) * rate(entry.use, now=now, soon=entry.soon) / max(entry.size, 1)
 
 
 def least_recently_used(entry: Entry, _now: float) -> float:

@@ -1,0 +1,235 @@
+from datetime import timedelta
+
+import pytest
+
+from memos_core import Budget, Consolidating, Cost, InvalidInput, MoveKind, Runtime, Tier, by_cost
+from memos_core.performing import leaving
+from memos_core.scheduler.policies import Prices
+from memos_core.testing import ScriptedEngine
+
+FREE = by_cost(Prices(idle=0.0, margin=0.0))
+
+
+def steps(schedule):
+    return [(move.kind.value, move.name) for move in schedule.moves]
+
+
+@pytest.fixture
+def runtime():
+    with Runtime(ScriptedEngine()) as runtime:
+        yield runtime
+
+
+def used(cube, times=20):
+    for _ in range(times):
+        cube.recall("harbour")
+
+
+def test_keys_that_will_be_asked_are_loaded(memos, cube):
+    cube.remember("The harbour")
+    used(cube, 3)
+    memos._core.residents.clear()
+    done = memos.plan(policy=FREE).done
+    assert ([move.kind for move in done], cube.id in memos._core.residents.held()) == ([MoveKind.LOAD], True)
+
+
+def test_a_dry_run_does_nothing(memos, cube, catalog_rows):
+    cube.remember("The harbour")
+    used(cube, 3)
+    memos.stats()  # writes the uses down
+    memos.drain()
+    memos._core.residents.clear()
+    rows = catalog_rows(memos)
+    found = memos.plan(policy=FREE, dry_run=True)
+    assert (steps(found), found.done, memos._core.residents.held()) == ([("load", "notes")], [], {})
+    assert catalog_rows(memos) == rows
+
+
+def test_states_are_computed_ahead_and_then_attached(memos, cube, runtime):
+    cube.remember("The harbour is closed.")
+    memos.calibrate(runtime)
+    used(cube, 3)
+    assert steps(memos.plan(runtime=runtime, policy=FREE)) == [("prefill", "notes")]
+    prefix = runtime.prefix(cube)
+    assert prefix.tokens == prefix.stored > 0
+    assert runtime.chat("Is it open?", cube).reuse.built == 0
+
+
+def test_once_done_there_is_nothing_to_do(memos, cube, runtime):
+    cube.remember("The harbour is closed.")
+    memos.calibrate(runtime)
+    used(cube, 3)
+    memos.plan(runtime=runtime, policy=FREE)
+    assert memos.plan(runtime=runtime, policy=FREE).moves == []
+
+
+def test_a_budget_of_nothing_evicts_everything(memos, cube, runtime):
+    cube.remember("The harbour is closed.")
+    runtime.build(cube)
+    used(cube)
+    done = memos.plan(runtime=runtime, budget=Budget(ram=0, disk=0, training=0)).done
+    assert sorted((move.kind.value, move.tier.value) for move in done) == [
+        ("evict", "kv"),
+        ("evict", "resident"),
+    ]
+    assert (memos.segments(), memos._core.residents.held()) == ([], {})
+
+
+def test_what_is_pinned_stays(memos, cube, runtime):
+    cube.remember("The harbour is closed.")
+    runtime.build(cube)
+    for segment in memos.segments():
+        memos.pin(segment)
+    memos.plan(runtime=runtime, budget=Budget(disk=0))
+    assert len(memos.segments()) >= 1
+
+
+def test_what_is_overdue_is_expired_and_what_rested_archived(memos, cube, clock):
+    brief = cube.remember("Until noon", ttl=timedelta(hours=1))
+    rested = cube.remember("Long ago")
+    clock.move(days=40)
+    kept = cube.remember("Now")
+    found = memos.plan(archive_after=timedelta(days=30))
+    assert steps(found) == [("expire", "notes"), ("archive", "notes")]
+    assert [memory.id for memory in cube.list()] == [kept.id]
+    assert [[each.id for each in cube.list(state=state)] for state in ("expired", "archived")] == [
+        [brief.id],
+        [rested.id],
+    ]
+
+
+def test_nobody_plans_for_cubes_of_which_they_know_nothing(memos, cube, clock):
+    cube.remember("Until noon", ttl=timedelta(hours=1))
+    clock.move(days=1)
+    assert memos.as_principal("eve").plan().moves == []
+
+
+def test_who_may_only_read_moves_no_memory(memos, cube, clock, catalog_rows):
+    cube.remember("Until noon", ttl=timedelta(hours=1), visibility="shared")
+    cube.grant("eve", "read")
+    clock.move(days=1)
+    memos.drain()
+    rows = catalog_rows(memos)
+    assert memos.as_principal("eve").plan(archive_after=timedelta(hours=1)).moves == []
+    assert catalog_rows(memos) == rows
+
+
+def test_who_may_only_read_evicts_no_states(memos, cube, runtime):
+    cube.remember("The harbour is closed.", visibility="shared")
+    cube.grant("eve", "read")
+    runtime.build(cube)
+    memos.as_principal("eve").plan(budget=Budget(disk=0))
+    assert len(memos.segments()) >= 1
+
+
+def test_a_cube_that_serves_another_purpose_is_left_out(memos, cube):
+    cube.remember("The harbour is closed.")
+    cube.limit(purposes=["billing"])
+    assert memos.plan(budget=Budget(ram=0)).moves == []
+
+
+def test_an_adapter_is_planned_where_a_trainer_is_known_and_left_to_it(memos, cube, runtime):
+    cube.remember("The harbour is closed.")
+    runtime.build(cube)
+    trainer = Cost(tier=Tier.LORA, model="t", unit="token", write=1e-9, read=0.0, size=1.0, samples=1.0)
+    memos.calibrate(runtime, given=[trainer])
+    used(cube)
+    found = memos.plan(runtime=runtime)
+    assert ([move.kind.value for move in found.moves], found.done) == (["distil"], [])
+    assert memos.plan(runtime=runtime, budget=Budget(training=0)).moves == []
+
+
+class Trainer(Runtime):
+    """A runtime that notes what it is told to train."""
+
+    def __init__(self, engine):
+        super().__init__(engine)
+        self.taught = []
+
+    def train(self, cube):
+        self.taught.append(cube.name)
+
+
+def test_an_adapter_is_trained_by_a_runtime_that_can(memos, cube):
+    trainer = Cost(tier=Tier.LORA, model="t", unit="token", write=1e-9, read=0.0, size=1.0, samples=1.0)
+    with Trainer(ScriptedEngine()) as runtime:
+        cube.remember("The harbour is closed.")
+        runtime.build(cube)
+        memos.calibrate(runtime, given=[trainer])
+        used(cube)
+        found = memos.plan(runtime=runtime)
+    assert ([move.kind.value for move in found.done], runtime.taught) == (["distil"], ["notes"])
+
+
+def test_states_go_from_the_end_of_the_chain_on(memos, cube, runtime):
+    for number in range(60):
+        cube.remember(f"Ferry {number} is the one that leaves for the harbour at {number} past noon.")
+    runtime.build(cube)
+    stored = sorted(memos.segments(), key=lambda each: each.start)
+    kept = stored[: len(stored) // 2]
+    assert len(kept) >= 1
+    going = leaving(stored, leaves=sum(each.size for each in kept))
+    assert {each.key for each in going} == {each.key for each in stored[len(kept) :]}
+
+
+def test_a_budget_for_half_of_a_chain_keeps_its_beginning(memos, cube, runtime):
+    for number in range(60):
+        cube.remember(f"Ferry {number} is the one that leaves for the harbour at {number} past noon.")
+    memos.calibrate(runtime)
+    runtime.build(cube)
+    stored = sorted(memos.segments(), key=lambda each: each.start)
+    half = sum(each.size for each in stored) // 2
+    (move,) = memos.plan(runtime=runtime, budget=Budget(ram=1 << 30, disk=half)).done
+    left = memos.segments()
+    assert (move.kind, 0 < move.leaves <= half) == (MoveKind.EVICT, True)
+    assert {each.key for each in left} == {each.key for each in stored[: len(left)]}
+    assert 0 < sum(each.size for each in left) <= half
+
+
+def test_two_planners_at_once_do_no_harm(memos, cube, runtime):
+    from concurrent.futures import ThreadPoolExecutor
+
+    cube.remember("The harbour is closed.")
+    memos.calibrate(runtime)
+    used(cube, 3)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _n: memos.plan(runtime=runtime, policy=FREE), range(2)))
+    prefix = runtime.prefix(cube)
+    assert (prefix.stored, memos.plan(runtime=runtime, policy=FREE).moves) == (prefix.tokens, [])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"policy": "fifo"},
+        {"budget": 5},
+        {"runtime": "smollm2"},
+        {"archive_after": timedelta(0)},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_what_makes_no_sense_is_refused(memos, given):
+    with pytest.raises(InvalidInput):
+        memos.plan(**given)
+
+
+def test_costs_that_are_none_are_refused(memos):
+    with pytest.raises(InvalidInput):
+        memos.calibrate(given=["cheap"])
+
+
+def test_what_says_the_same_is_brought_together_where_that_is_asked_for(memos, cube):
+    for text in ("The harbour is closed.", "the harbour is closed"):
+        cube.remember(text)
+    assert memos.plan(dry_run=True).moves == []
+    found = memos.plan(consolidate=Consolidating())
+    assert [(move.kind, move.reason) for move in found.done] == [
+        (MoveKind.CONSOLIDATE, "1 things to bring together")
+    ]
+    assert [each.text for each in cube.list()] == ["the harbour is closed"]
+    assert memos.plan(consolidate=Consolidating()).moves == []
+
+
+def test_what_is_to_be_brought_together_is_said_as_a_value(memos):
+    with pytest.raises(InvalidInput, match="Consolidating"):
+        memos.plan(consolidate=True)
