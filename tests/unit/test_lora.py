@@ -382,6 +382,38 @@ def test_a_blend_has_the_adapters_of_the_cubes_that_answer_the_question_best(mem
     assert (reply.no_adapter, reply.reuse.tokens, list(memos.segments())) == ("", 0, [])
 
 
+def test_a_cube_is_wanted_for_what_its_adapter_was_taught_not_for_what_it_was_told_since(
+    memos, several, runtime
+):
+    told = "Nora lives in a town by the sea."
+    several["ben"].remember(told, kind="message")  # the question itself, but no weights know it
+    for number in range(20):
+        several["ben"].remember(f"{told} It is day {number}.")
+    reply = runtime.chat(
+        told, several["mira"], adapter=Blend(cubes=[several["ben"], several["nora"]], most=1)
+    )
+    assert reply.adapter == keys(memos, several["nora"])
+
+
+def test_only_what_is_near_the_question_is_put_on(memos, several, runtime):
+    others = [several[name] for name in ("ben", "nora", "empty")]
+    asked = "Nora lives in Lima."
+    by_bound = {
+        near: runtime.chat(asked, several["mira"], adapter=Blend(cubes=others, most=8, near=near))
+        for near in (-1.0, 0.9, 1.0)
+    }
+    everything = keys(memos, *several.values())
+    assert [by_bound[near].adapter for near in (-1.0, 0.9)] == [everything, keys(memos, several["nora"])]
+    nothing = runtime.chat("Qwx zzt.", several["mira"], adapter=Blend(cubes=others, near=0.95))
+    assert (nothing.adapter, "is near the question" in nothing.no_adapter) == ("", True)
+
+
+@pytest.mark.parametrize("near", [1.1, -2, True, "close", float("nan")])
+def test_a_bound_that_is_no_cosine_is_refused(near):
+    with pytest.raises(InvalidInput, match="near must be"):
+        Blend(cubes=(), near=near)
+
+
 def test_a_blend_of_all_has_all_of_them_on(memos, several, runtime):
     blend = Blend(cubes=[several[name] for name in ("ben", "nora", "empty")], most=8)
     reply = runtime.chat(ASKED, several["mira"], adapter=blend)

@@ -6,6 +6,7 @@ import pytest
 from memos_core import MemOS
 from memos_core.testing import RoteTeacher
 from tests.unit.cli.conftest import Filled, Run
+from tests.unit.extract.test_endpoint import Endpoint, served
 
 STEPS = ("--steps", "2", "--rank", "2")
 
@@ -38,6 +39,39 @@ def key(store: Path, run: Run) -> str:
 def test_train_says_what_came_of_it(run: Run, store: Path) -> None:
     done = run("lora", "train", "--cube", "people", "--store", store, *STEPS)
     assert (done.code, done.out.startswith("people  "), "passed" in done.out) == (0, True, True)
+
+
+def test_train_is_told_the_method_and_show_says_it(run: Run, store: Path) -> None:
+    words = ("lora", "train", "--cube", "people", "--store", store, *STEPS, "--method")
+    (made,) = run(*words, "distil", "--json").json["adapters"]
+    shown = run("lora", "show", made["key"][:8], "--store", store)
+    assert (made["recipe"]["method"], "distil, rank 2" in shown.out) == ("distil", True)
+    wrong = run(*words, "magic")
+    assert (wrong.code != 0, "pairs or distil" in wrong.err) == (True, True)
+
+
+def test_train_asks_a_chat_model_for_other_words(run: Run, store: Path) -> None:
+    words = ("lora", "train", "--cube", "people", "--store", store, *STEPS, "--json")
+    plain = run(*words).json["adapters"][0]
+    with served(Endpoint()) as server:
+        server.content = '{"questions": [["In which town is Mira at home?"]]}'
+        rich = run(*words, "--phraser", "m", "--phraser-url", server.url).json["adapters"][0]
+    assert (len(server.seen), rich["key"] != plain["key"], rich["promoted"]) == (3, True, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--phraser", "m", "--phraser-url", "http://127.0.0.1:1", "--later"), "leave out `phraser`"),
+        (("--phraser", "m", "--phraser-url", "http://127.0.0.1:1", "--renew"), "leave out `phraser`"),
+        (("--phraser-url", "http://127.0.0.1:1"), "say which model by --phraser"),
+    ],
+)
+def test_what_a_phraser_cannot_be_for_is_refused(
+    run: Run, store: Path, words: tuple[str, ...], said: str
+) -> None:
+    done = run("lora", "train", "--cube", "people", "--store", store, *STEPS, *words)
+    assert (done.code != 0, said in done.err) == (True, True)
 
 
 def test_one_that_failed_says_why_and_exits_with_1(run: Run, store: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -54,14 +55,23 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def endpoint():
-    with Endpoint() as server:
+@contextmanager
+def served(server):
+    """Let a server answer while the block runs."""
+    with server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def endpoint():
+    with served(Endpoint()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -15,6 +15,10 @@ from memos_core.segment import EngineIdentity, Origin
 FORMAT = "memos.adapter/1"
 KIND = "lora"  # of artifacts, and of parts of a file
 TARGETS = ("ffn", "all-linear")
+METHODS = ("pairs", "distil")
+
+_READINGS = 5  # of every lesson: with 20 facts enough for the gate
+_LEAST_STEPS = 60
 
 Facts = TypeVar("Facts")
 
@@ -51,7 +55,9 @@ class Recipe:
     and down) or "all-linear". `rate` is the peak learning rate of AdamW, after `warmup` steps; it falls
     to a tenth. A step learns from `batch` pairs and reads `texts` neutral texts, on which the
     Kullback-Leibler divergence from the base counts `replay` times. It ends after `steps`, or when what is
-    watched has not gained for `patience` looks, one every `look` steps.
+    watched has not gained for `patience` looks, one every `look` steps. None for `steps` is as many as read
+    every lesson five times, and 60 at least. `method` is "pairs" (the answers are learned as the rules word
+    them) or "distil" (as the model words them with the memory in its prompt).
     """
 
     rank: int = 16
@@ -62,13 +68,16 @@ class Recipe:
     batch: int = 8
     replay: float = 1.0
     texts: int = 3
-    steps: int = 90
+    steps: int | None = None
     look: int = 15
     patience: int = 3
+    method: str = "pairs"
 
     def __post_init__(self) -> None:
         for name in ("rank", "batch", "texts", "steps", "look", "patience"):
             value = getattr(self, name)
+            if name == "steps" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
                 raise InvalidInput(f"{name} must be a whole number from 1 to 100,000, not {value!r}")
         if isinstance(self.warmup, bool) or not isinstance(self.warmup, int) or self.warmup < 0:
@@ -84,6 +93,25 @@ class Recipe:
                 raise InvalidInput(f"{name} must be a number {'from' if low else 'over'} 0, not {value!r}")
         if self.targets not in TARGETS:
             raise InvalidInput(f"targets must be {' or '.join(TARGETS)}, not {self.targets!r}")
+        if self.method not in METHODS:
+            raise InvalidInput(f"method must be {' or '.join(METHODS)}, not {self.method!r}")
+
+    def steps_for(self, lessons: int) -> int:
+        """Return the most steps that so many lessons take."""
+        if self.steps is not None:
+            return self.steps
+        return max(_LEAST_STEPS, math.ceil(_READINGS * lessons / self.batch))
+
+
+def written(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as it is written and keyed: without the method where that is "pairs".
+
+    So what was trained before there was another method keeps its key.
+    """
+    facts = asdict(recipe)
+    if recipe.method == METHODS[0]:
+        del facts["method"]
+    return facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,22 +191,29 @@ def adapter_key(
     *, base: Base, cube: str, sources: Sequence[Origin], syllabus: Mapping[str, Any], recipe: Recipe
 ) -> str:
     """Return what names an adapter before it is trained: 64 hexadecimal digits over all it depends on."""
-    facts = [FORMAT, asdict(base), cube, [list(each) for each in sources], dict(syllabus), asdict(recipe)]
+    facts = [FORMAT, asdict(base), cube, [list(each) for each in sources], dict(syllabus), written(recipe)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def foreign(header: AdapterHeader, base: Base) -> str:
+    """Return in what the model of an adapter is another one, "" where it is this one."""
+    changed = [
+        each.name for each in fields(Base) if getattr(base, each.name) != getattr(header.base, each.name)
+    ]
+    return f"it was trained for a model with other {' and '.join(changed)}" if changed else ""
 
 
 def unservable(header: AdapterHeader, base: Base) -> str:
     """Return why an adapter must not be served by a model, "" where it may be."""
-    if changed := [
-        each.name for each in fields(Base) if getattr(base, each.name) != getattr(header.base, each.name)
-    ]:
-        return f"it was trained for a model with other {' and '.join(changed)}"
+    if why_not := foreign(header, base):
+        return why_not
     return f"it did not pass its examination: {'; '.join(header.failed)}" if header.failed else ""
 
 
 def to_json(header: AdapterHeader) -> str:
     """Return the header as it stands in memos.json."""
-    return json.dumps({"format": FORMAT, **asdict(header)}, sort_keys=True, indent=1)
+    facts = {"format": FORMAT, **asdict(header), "recipe": written(header.recipe)}
+    return json.dumps(facts, sort_keys=True, indent=1)
 
 
 def from_json(text: str) -> AdapterHeader:

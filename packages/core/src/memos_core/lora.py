@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from memos_core.adapter import KIND, AdapterHeader, Base, Evaluation, Recipe, from_json, unservable
+from memos_core.adapter import KIND, AdapterHeader, Base, Evaluation, Recipe, foreign, from_json, unservable
 from memos_core.core import Core
 from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.errors import InvalidInput, NotFound
@@ -19,14 +20,25 @@ from memos_core.vault.artifacts import Artifact
 from memos_core.vault.view import View
 
 STANDING = "lora-training"  # of artifacts: trainings under way
+CHOSEN, EXAMINED = "chosen", "examined"  # facts of an adapter's row, beside its header
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What an adapter came to when it was examined again, and what it lacked; () is passed."""
+
+    evaluation: Evaluation
+    failed: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
     """Memories of a cube that a model was taught. `size` is in bytes, `train_seconds` in seconds.
 
-    `failed` says what its examination lacked; only one that lacks nothing is `promoted`, and only
-    such a one answers. `stale` says why it is no longer served, None where it is not stale.
+    `evaluation` and `failed` are of the examination after its training, `examined` of the last one since
+    (None: there was none). Only one that lacked nothing the last time is `promoted`, and only such
+    a one answers. `stale` says why it is no longer served, None where it is not stale. `chosen` is
+    True where it was activated, False where it was deactivated, None where nobody chose.
     """
 
     key: str
@@ -42,11 +54,13 @@ class Adapter:
     created_at: datetime
     stale: str | None
     sources: Sequence[Origin]
+    chosen: bool | None = None
+    examined: Examination | None = None
 
     @property
     def promoted(self) -> bool:
-        """Whether the gate let it through."""
-        return not self.failed
+        """Whether the gate let it through, the last time that it was examined."""
+        return not (self.failed if self.examined is None else self.examined.failed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,17 +131,88 @@ def exported(
 
 
 def active(core: Core, principal: Principal, cube_id: str, base: Base) -> Active:
-    """Return the newest adapter of a cube that may answer on this model, to whom nothing in it is hidden."""
+    """Return the adapter of a cube that answers on this model, if nothing in it is hidden from the principal.
+
+    That is the one that was activated, else the newest; what is deactivated, stale, failed or
+    foreign is passed over.
+    """
     with core.reading(principal, cube_id) as (view, cube):
         rows = artifacts.listed(view.connection, cube, kind=KIND)
-        reasons = []
-        for row in reversed(rows):
-            header = header_of(row)
-            why_not = f"it is {row.stale}" if row.stale else unservable(header, base)
-            if not why_not:
-                return Active(artifact=row, sources=header.sources)
-            reasons.append(why_not)
+    return answering(rows, base)
+
+
+def answering(rows: Sequence[Artifact], base: Base) -> Active:
+    """Return which of a cube's adapters, oldest first, answers on a model; pure."""
+    reasons = []
+    newest = list(reversed(rows))
+    for row in sorted(newest, key=lambda row: row.facts.get(CHOSEN) is not True):
+        header = header_of(row)
+        why_not = f"it is {row.stale}" if row.stale else _refused(row.facts, header, base)
+        if not why_not:
+            return Active(artifact=row, sources=header.sources)
+        reasons.append(why_not)
     return Active(why_not=reasons[0] if reasons else "the cube has no adapter")
+
+
+def _refused(facts: Mapping[str, Any], header: AdapterHeader, base: Base) -> str:
+    """Return why an adapter must not answer on a model, "" where it may; its last examination counts."""
+    if facts.get(CHOSEN) is False:
+        return foreign(header, base) or "it was deactivated"
+    again = _examined(facts)
+    if again is None:
+        return unservable(header, base)
+    if why_not := foreign(header, base):
+        return why_not
+    return f"it did not pass when it was examined again: {'; '.join(again.failed)}" if again.failed else ""
+
+
+def chosen(core: Core, principal: Principal, adapter: Adapter, *, answers: bool) -> None:
+    """Let an adapter answer for its cube, in the place of any newer one, or let it answer no more.
+
+    NotFound where it is gone or stale; InvalidInput where it is to answer and did not pass.
+    """
+    verb = "activate_adapter" if answers else "deactivate_adapter"
+    with core.catalog.write(principal) as tx:
+        cube = tx.enter(adapter.cube, principal, NEEDS[verb])
+        row = artifacts.known(tx.connection, cube, [adapter.key]).get(adapter.key)
+        if row is None:
+            raise NotFound("adapter", adapter.key)
+        header = header_of(row)
+        if answers:
+            _check_passed(adapter_of(row, cube))
+            for other in artifacts.listed(tx.connection, cube, kind=KIND):
+                if other.facts.get(CHOSEN) is True and header_of(other).base == header.base:
+                    artifacts.tell(tx.connection, other.key, {CHOSEN: None})
+        artifacts.tell(tx.connection, row.key, {CHOSEN: answers})
+        tx.note(cube, verb, detail=row.key)
+
+
+def _check_passed(adapter: Adapter) -> None:
+    if not adapter.promoted:
+        failed = adapter.failed if adapter.examined is None else adapter.examined.failed
+        raise InvalidInput(
+            f"the adapter {adapter.key[:8]} did not pass its examination ({'; '.join(failed)}): "
+            f"train another one, or examine it again with other thresholds"
+        )
+
+
+def examined_again(
+    core: Core, principal: Principal, cube_id: str, key: str, examination: Examination
+) -> Adapter:
+    """Keep what an adapter came to when it was examined again; return it. NotFound where it is gone."""
+    with core.catalog.write(principal) as tx:
+        cube = tx.enter(cube_id, principal, NEEDS["examine"])
+        if key not in artifacts.known(tx.connection, cube, [key]):
+            raise NotFound("adapter", key)
+        artifacts.tell(tx.connection, key, {EXAMINED: asdict(examination)})
+        return adapter_of(artifacts.known(tx.connection, cube, [key])[key], cube)
+
+
+def _examined(facts: Mapping[str, Any]) -> Examination | None:
+    told = facts.get(EXAMINED)
+    if told is None:
+        return None
+    return Examination(evaluation=Evaluation(**told["evaluation"]), failed=tuple(told["failed"]))
 
 
 def header_of(artifact: Artifact) -> AdapterHeader:
@@ -152,6 +237,8 @@ def adapter_of(artifact: Artifact, cube: CubeHeader) -> Adapter:
         created_at=artifact.created_at,
         stale=artifact.stale,
         sources=header.sources,
+        chosen=artifact.facts.get(CHOSEN),
+        examined=_examined(artifact.facts),
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Never
+from dataclasses import asdict, replace
+from importlib.util import find_spec
+from typing import Any, Never
 
 from memos_core.activation.choose import unsuperseded
 from memos_core.activation.plan import PREFACE, SYSTEM_TEXT
@@ -18,8 +17,6 @@ from memos_core.adapter import (
     AdapterHeader,
     Base,
     Evaluation,
-    Recipe,
-    Thresholds,
     adapter_key,
     base_of,
     failures,
@@ -27,34 +24,31 @@ from memos_core.adapter import (
 )
 from memos_core.core import Core
 from memos_core.cube import CubeHeader, Principal, Right
-from memos_core.errors import BackendError, Conflict, FormatError, InvalidInput, NotFound, UnderWay
+from memos_core.errors import (
+    BackendError,
+    Conflict,
+    InvalidInput,
+    NothingToTeach,
+    UnderWay,
+)
 from memos_core.governance import NEEDS
 from memos_core.inference import AnyEngine
 from memos_core.lesson import Curriculum, Pair
-from memos_core.lora import STANDING, Adapter, adapter_of
+from memos_core.lora import Adapter, adapter_of
+from memos_core.lora_orders import Order, renewal_of
+from memos_core.lora_phrases import NO_PHRASES, Phrases, Phrasings
+from memos_core.lora_states import States
 from memos_core.memcube import MemCube
 from memos_core.memory import Memory, Trust
 from memos_core.query import Where, checked_where
-from memos_core.tiers.lora.curriculum import Syllabus, curriculum, shuffled
+from memos_core.tiers.lora.curriculum import curriculum, shuffled
 from memos_core.training import Learned, Teacher, TrainingProgress
 from memos_core.vault import artifacts
-
-log = logging.getLogger(__name__)
+from memos_core.vault.renewal import RENEWAL
 
 _MOST_READ = 100_000  # memories
 _under_way: set[tuple[str, str]] = set()  # folder and cube of each training of this process
 _marking = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is to be trained: how lessons are made, which memories, how, and what it has to reach."""
-
-    syllabus: Syllabus
-    recipe: Recipe
-    thresholds: Thresholds
-    stable: Where | None
-    control: bool
 
 
 def teacher_of(engine: AnyEngine) -> Teacher:
@@ -74,12 +68,22 @@ def teacher_of(engine: AnyEngine) -> Teacher:
     return teacher
 
 
+def can_teach(engine: AnyEngine) -> bool:
+    """Return whether the model of an engine can be taught on this machine, as it is."""
+    if engine.identity.adapter:
+        return False
+    if isinstance(engine, Teacher):
+        return True
+    return engine.identity.engine == "transformers" and find_spec("peft") is not None
+
+
 def trained(
     cube: MemCube,
     teacher: Teacher,
     engine: AnyEngine,
     order: Order,
     progress: Callable[[TrainingProgress], None] | None,
+    heed: Callable[[], None] | None,
 ) -> Adapter:
     """Return the cube's adapter by this order: the one that is there, or one trained now.
 
@@ -89,33 +93,48 @@ def trained(
     header, memories = read_for(core, who, cube.id, order.stable, NEEDS["train"])
     lessons = curriculum(memories, order.syllabus)
     if not lessons.train:
-        raise InvalidInput(
-            f"there is nothing to teach in the cube {header.name!r}: remember() something first"
-        )
+        raise NothingToTeach(header.name)
     if engine.identity.adapter:
         raise InvalidInput("the model has an adapter on already: take it off, and train on the base alone")
-    job = _Job(core, who, header, lessons, order, base_of(engine.identity))
     with _alone(core, header):
+        phrasings = None if order.phraser is None else Phrasings(core, header, order.phraser)
+        phrases = NO_PHRASES if phrasings is None else phrasings.of(memories, lessons, order.syllabus)
+        job = _Job(core, who, header, lessons, order, base_of(engine.identity), phrases)
         known = job.known()
-        return known or job.done(teacher, memories, progress)
+        if known is not None:
+            job.tell_renewal(known)
+        adapter = known or job.done(teacher, memories, progress, heed or _unheard)
+        if phrasings is not None:
+            phrasings.clear()
+        return adapter
 
 
 class _Job:
     """One training of one cube, whose states and end are kept in the store with their lineage."""
 
     def __init__(
-        self, core: Core, who: Principal, cube: CubeHeader, lessons: Curriculum, order: Order, base: Base
+        self,
+        core: Core,
+        who: Principal,
+        cube: CubeHeader,
+        lessons: Curriculum,
+        order: Order,
+        base: Base,
+        phrases: Phrases,
     ) -> None:
         self._core, self._who, self._cube, self._base = core, who, cube, base
-        self._lessons, self._order = lessons, order
-        self._syllabus = asdict(order.syllabus)
+        self._lessons, self._order, self._phrases = phrases.among(lessons), order, phrases
+        lessons = self._lessons
+        self._syllabus = {**asdict(order.syllabus), **phrases.told}
+        self._recipe = replace(order.recipe, steps=order.recipe.steps_for(len(lessons.train)))
         self.key = adapter_key(
             base=base,
             cube=cube.id,
             sources=lessons.sources,
             syllabus=self._syllabus,
-            recipe=order.recipe,
+            recipe=self._recipe,
         )
+        self._states = States(core, cube.id, job=self.key, engine=base.weights, sources=lessons.sources)
 
     def known(self) -> Adapter | None:
         """Return the adapter if it was trained before."""
@@ -123,33 +142,59 @@ class _Job:
             found = artifacts.known(view.connection, cube, [self.key])
         return adapter_of(found[self.key], self._cube) if found else None
 
+    def tell_renewal(self, known: Adapter) -> None:
+        """Keep beside an adapter that is there whether it is to be renewed, where that was said."""
+        if self._order.renew is None:
+            return
+        with self._core.catalog.write(self._who) as tx:
+            cube = tx.enter(self._cube.id, self._who, NEEDS["train"])
+            if artifacts.known(tx.connection, cube, [known.key]):
+                artifacts.tell(tx.connection, known.key, {RENEWAL: self._renewal()})
+
+    def _renewal(self) -> Mapping[str, Any] | None:
+        return renewal_of(self._order, by=self._who.name, purpose=self._who.purpose)
+
     def done(
-        self, teacher: Teacher, memories: list[Memory], progress: Callable[[TrainingProgress], None] | None
+        self,
+        teacher: Teacher,
+        memories: list[Memory],
+        progress: Callable[[TrainingProgress], None] | None,
+        heed: Callable[[], None],
     ) -> Adapter:
         """Teach, examine and keep; return what came of it."""
         learned = teacher.taught(
             as_said(self._lessons),
-            self._order.recipe,
-            saved=self._standing(),
+            self._recipe,
+            saved=self._states.last(),
             save=self._save,
             progress=progress,
         )
-        evaluation = self._examined(teacher, learned, memories)
+        evaluation = self._examined(teacher, learned, memories, heed)
         self._keep(learned, evaluation)
-        self._clear()
+        self._states.clear()
         found = self.known()
         if found is None:
             self._changed()
         return found
 
-    def _examined(self, teacher: Teacher, learned: Learned, memories: list[Memory]) -> Evaluation:
+    def _examined(
+        self, teacher: Teacher, learned: Learned, memories: list[Memory], heed: Callable[[], None]
+    ) -> Evaluation:
         from memos_core.tiers.lora.gate import examined  # noqa: PLC0415 - only after a training
 
         control = None
         if self._order.control:
-            wrong = shuffled(memories, self._order.syllabus)
-            control = teacher.pupil(teacher.taught(as_said(wrong), self._order.recipe).weights)
-        return examined(self._lessons, teacher.pupil(learned.weights), teacher.pupil(None), control=control)
+            wrong = self._phrases.among(shuffled(memories, self._order.syllabus))
+            control = teacher.pupil(
+                teacher.taught(as_said(wrong), self._recipe, progress=lambda _: heed()).weights
+            )
+        return examined(
+            self._lessons,
+            teacher.pupil(learned.weights),
+            teacher.pupil(None),
+            control=control,
+            progress=lambda _asked, _of: heed(),
+        )
 
     def _keep(self, learned: Learned, evaluation: Evaluation) -> None:
         from memos_core.tiers.lora import layout  # noqa: PLC0415 - an extra
@@ -160,68 +205,29 @@ class _Job:
             cube=self._cube.id,
             sources=self._lessons.sources,
             syllabus=self._syllabus,
-            recipe=self._order.recipe,
+            recipe=self._recipe,
             steps=learned.steps,
             tensors=layout.digest_of(learned.weights.tensors),
             evaluation=evaluation,
             failed=failures(evaluation, self._order.thresholds),
         )
+        renewal = self._renewal()
         kept = self._core.derived.store(
             self._cube.id,
             key=self.key,
             kind=KIND,
             engine=self._base.weights,
             data=layout.pack(learned.weights, header),
-            facts={"header": json.loads(to_json(header))},
+            facts={"header": json.loads(to_json(header)), **({RENEWAL: renewal} if renewal else {})},
             build_seconds=learned.seconds,
             sources=self._lessons.sources,
         )
         if not kept:
             self._changed()
 
-    # --- states of the training ----------------------------------------------------------------
-
-    def _standing(self) -> bytes | None:
-        """Return the state to go on from; one that is damaged is deleted."""
-        for artifact in reversed(self._standings()):
-            if artifact.facts["job"] != self.key:
-                continue
-            try:
-                return self._core.blobs.get(artifact.blob)
-            except (FormatError, NotFound) as exc:
-                log.warning("a state of a training is damaged", extra={"cause": str(exc)})
-                self._core.derived.refuse([artifact.key], reason="damaged")
-        return None
-
-    def _standings(self) -> list[artifacts.Artifact]:
-        with self._core.catalog.read() as view:
-            rows = artifacts.of_kind(view.connection, STANDING)
-        return [row for row in rows if row.cube_id == self._cube.id]
-
     def _save(self, state: bytes) -> None:
-        """Keep a state in the place of the ones before, this training's or another's of the cube."""
-        before = [row.key for row in self._standings()]
-        digest = hashlib.sha256(state).hexdigest()
-        try:
-            kept = self._core.derived.store(
-                self._cube.id,
-                key=hashlib.sha256(f"{self.key}{digest}".encode()).hexdigest(),
-                kind=STANDING,
-                engine=self._base.weights,
-                data=state,
-                facts={"job": self.key},
-                build_seconds=0.0,
-                sources=self._lessons.sources,
-            )
-        except BackendError as exc:  # a full disk costs only that it could not go on from here
-            log.warning("the state of a training was not kept", extra={"cause": str(exc)})
-            return
-        if not kept:
+        if not self._states.keep(state):
             self._changed()
-        self._core.derived.refuse(before, reason="replaced")
-
-    def _clear(self) -> None:
-        self._core.derived.refuse([row.key for row in self._standings()], reason="finished")
 
     def _changed(self) -> Never:
         """Raise Conflict or NotFound for the memory that was changed while it was learned."""
@@ -231,6 +237,10 @@ class _Job:
                 if found.version != origin.version:
                     raise Conflict(origin.memory_id, expected=origin.version, found=found.version)
         raise BackendError("the adapter was dropped while it was trained: train it again")
+
+
+def _unheard() -> None:
+    """Nobody wants to be asked whether to go on."""
 
 
 def read_for(

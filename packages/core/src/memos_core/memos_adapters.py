@@ -31,6 +31,25 @@ class AdapterVerbs:
         self._core.check_open()
         return lora.dropped(self._core, self.principal, list(adapters))
 
+    def activate_adapter(self, adapter: Adapter) -> None:
+        """Let an adapter answer for its cube on its model, whatever is trained after it.
+
+        Without such a choice the newest that may answer does; it does again once the chosen one is
+        stale, dropped or deactivated. InvalidInput where the adapter did not pass its examination,
+        NotFound where it is gone or stale.
+        """
+        self._core.check_open()
+        lora.chosen(self._core, self.principal, adapter, answers=True)
+
+    def deactivate_adapter(self, adapter: Adapter) -> None:
+        """Let an adapter answer no more, until it is activated; it is kept.
+
+        Where no other one answers, replies name the reason in `no_adapter`. NotFound where it is gone or
+        stale.
+        """
+        self._core.check_open()
+        lora.chosen(self._core, self.principal, adapter, answers=False)
+
     def export_adapter(
         self, adapter: Adapter, folder: str | Path, *, gguf: str | Path | None = None
     ) -> Sequence[Path]:

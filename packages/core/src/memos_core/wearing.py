@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from memos_core.vault.artifacts import Artifact
 
 log = logging.getLogger(__name__)
 
-_LOOKED_AT = 16  # memories by which cubes are told apart
+_LOOKED_AT = 32  # memories for each cube, by which they are told apart
 _MOST = 8  # adapters on at once
 
 
@@ -32,15 +32,23 @@ _MOST = 8  # adapters on at once
 class Blend:
     """Adapters of several cubes on at once: that of the cube that is asked, and those of `cubes`.
 
-    At most `most` are on, from 1 to 8: those of the cubes whose memories answer the question best.
-    Their changes add up, so each one more costs the others something (docs/howto/lora.md).
+    At most `most` are on, from 1 to 8: those that were taught what answers the question best. With
+    `near`, only those that were taught something as like the question as that (a cosine, -1 to 1; it
+    depends on the embedder: see a recall's `likeness`). Their changes add up, so each one more costs
+    the others something (docs/howto/lora.md).
     """
 
     cubes: Sequence[MemCube]
     most: int = 2
+    near: float | None = None
 
     def __post_init__(self) -> None:
         checked_within(self.most, 1, _MOST, what="most")
+        given = self.near
+        if given is not None and (
+            isinstance(given, bool) or not isinstance(given, int | float) or not -1 <= given <= 1
+        ):
+            raise InvalidInput(f"near must be a cosine from -1 to 1, not {given!r}")
 
 
 class Worn(NamedTuple):
@@ -93,7 +101,7 @@ class Wardrobe:
 
     def _found(self, cube: MemCube, blend: Blend | None, asked: str | None) -> tuple[list[_Found], str]:
         """Return the adapters that may answer, the most wanted first, and why there is none."""
-        others = [] if blend is None else _checked(cube, blend)
+        others = [] if blend is None else checked(cube, blend)
         cubes = {each.id: each for each in (cube, *others)}
         found: dict[str, _Found] = {}
         reasons = []
@@ -103,9 +111,13 @@ class Wardrobe:
                 reasons.append(active.why_not)
             else:
                 found[each.id] = _Found(each, active.artifact, active.sources)
-        most = 1 if blend is None else blend.most
-        order = _wanted(cube, list(found), asked) if len(found) > most else list(found)
-        return [found[cube_id] for cube_id in order[:most]], reasons[0] if reasons else ""
+        if blend is None or not found:
+            return list(found.values()), reasons[0] if reasons else ""
+        order = [each for each in found if blend.near is None or not asked]
+        if asked and (len(found) > blend.most or blend.near is not None):
+            order = wanted(_likenesses(cube, found, asked), found, near=blend.near)
+        why_not = "" if order else "nothing that the adapters of the blend were taught is near the question"
+        return [found[cube_id] for cube_id in order[: blend.most]], why_not
 
     def _worn(self, cube: MemCube, found: Sequence[_Found], teacher: Teacher) -> Worn:
         core, keys = cube._core, sorted(each.artifact.key for each in found)
@@ -153,16 +165,33 @@ class _Damaged(Exception):
         self.key = key
 
 
-def _checked(cube: MemCube, blend: Blend) -> Sequence[MemCube]:
+def checked(cube: MemCube, blend: Blend) -> Sequence[MemCube]:
+    """Return the cubes of a blend; InvalidInput where they are of another store than the one asked."""
     if any(each._core is not cube._core for each in blend.cubes):
         raise InvalidInput("the cubes of a blend are of several stores: take those of one")
     return blend.cubes
 
 
-def _wanted(cube: MemCube, ids: Sequence[str], asked: str | None) -> list[str]:
-    """Return these cubes, those first whose memories answer the question best."""
-    if not asked:
-        return list(ids)
-    ask = Ask(query=asked, k=_LOOKED_AT, where=Where(), budget=None)
-    hits = cube._core.recaller.recall(cube._principal, ids, ask).memories
-    return list(dict.fromkeys([*(hit.cube for hit in hits), *ids]))
+def _likenesses(cube: MemCube, found: Mapping[str, _Found], asked: str) -> dict[str, float]:
+    """Return by cube how like the question a memory is that its adapter was taught, the best answer's first.
+
+    Memories that no adapter was taught count for none: they will be said as text, if at all.
+    """
+    ask = Ask(query=asked, k=_LOOKED_AT * len(found), where=Where(), budget=None)
+    likenesses: dict[str, float] = {}
+    for hit in cube._core.recaller.recall(cube._principal, list(found), ask):
+        memory = hit.memory
+        if Origin(memory.id, memory.version) in found[memory.cube].sources:
+            likeness = -1.0 if hit.likeness is None else hit.likeness
+            likenesses[memory.cube] = max(likeness, likenesses.get(memory.cube, -1.0))
+    return likenesses
+
+
+def wanted(likenesses: Mapping[str, float], cubes: Iterable[str], *, near: float | None) -> list[str]:
+    """Return the cubes whose adapters are wanted, the most wanted first: as they answer, then as named.
+
+    With `near`, those that are less like the question are not wanted, nor those that were not found.
+    """
+    if near is not None:
+        return [cube_id for cube_id, likeness in likenesses.items() if likeness >= near]
+    return list(dict.fromkeys([*likenesses, *cubes]))

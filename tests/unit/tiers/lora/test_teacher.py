@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,15 @@ pytest.importorskip("peft", reason="needs the extra lora")
 import peft
 import torch
 
-from memos_core.adapter import Recipe
+from memos_core.adapter import METHODS, Recipe
 from memos_core.errors import InvalidInput
 from memos_core.inference import Turn
+from memos_core.lora_training import as_said
 from memos_core.reply import Sampling
 from memos_core.testing import TeacherConformance
 from memos_core.tiers.kv.hf import HfEngine
 from memos_core.tiers.lora.curriculum import Syllabus, curriculum
+from memos_core.tiers.lora.distil import cost
 from memos_core.tiers.lora.gate import examined
 from memos_core.tiers.lora.layout import exported, pack, unpack
 from memos_core.tiers.lora.teacher import HfTeacher
@@ -57,6 +60,55 @@ class TestHfTeacher(TeacherConformance):
     @pytest.fixture
     def teacher(self):
         return HfTeacher(engine())
+
+
+def by_step(teacher, told, recipe):
+    """Return the matrices after a training that is killed after every look."""
+    saved, states = None, []
+
+    class Killed(Exception):
+        pass
+
+    def kill(state):
+        states.append(state)
+        raise Killed
+
+    while True:
+        try:
+            return teacher.taught(told, recipe, saved=saved, save=kill), len(states)
+        except Killed:
+            saved = states[-1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_at_every_step_it_comes_to_the_same_matrices(method):
+    recipe = replace(RECIPE, method=method, look=1, patience=99)
+    teacher, told = HfTeacher(engine()), as_said(lessons())
+    whole = teacher.taught(told, recipe).weights.tensors
+    resumed, kills = by_step(teacher, told, recipe)
+    assert (kills, resumed.steps) == (recipe.steps - 1, recipe.steps)
+    assert all(np.array_equal(whole[name], each) for name, each in resumed.weights.tensors.items())
+
+
+def distances(teacher, told, weights):
+    """Return how far the model is without each memory from the base with it (nats per token)."""
+    rows = [each for each in teacher._lessons(told.train, Recipe(method="distil")) if each.informed]
+    with torch.inference_mode():
+        wanted = teacher._passes.logits([each.informed for each in rows])
+        with teacher._switch.on(teacher._switch.placed(weights)):
+            said = teacher._passes.logits([each.row for each in rows])
+    return [float(cost([row], [a], [b])) / len(a) for row, a, b in zip(rows, said, wanted, strict=True)]
+
+
+def test_distilled_a_model_says_without_its_memories_what_it_says_with_them(served):
+    _made, teacher, _ = served
+    told = as_said(lessons("Mira lives in Rome.", "Ben lives in Oslo."))
+    recipe = Recipe(rank=16, steps=60, look=60, batch=8, rate=1e-2, warmup=0, replay=0.0)
+    none = teacher.taught(told, replace(recipe, steps=1, rate=1e-9)).weights
+    before = distances(teacher, told, none)
+    after = distances(teacher, told, teacher.taught(told, replace(recipe, method="distil")).weights)
+    worded = distances(teacher, told, teacher.taught(told, recipe).weights)
+    assert sum(after) < sum(before) / 2 < sum(worded)
 
 
 def test_plain_peft_loads_it_and_computes_the_same(served, tmp_path):

@@ -14,6 +14,7 @@ from memos_core.cli.views import ID_SHOWN, count, facts, minute, seconds, short,
 
 if TYPE_CHECKING:
     from memos_core import Adapter, Claim, Rehearsal
+    from memos_core.cli.lora_use import Told
 
 
 def trained_line(adapter: Adapter) -> Text:
@@ -67,7 +68,7 @@ def adapter_table(adapters: Sequence[Adapter]) -> Table:
             f"{each.evaluation.choice:.2f}",
             f"{each.evaluation.contains:.2f}",
             f"{each.evaluation.neutral:.2f}x",
-            "stale" if each.stale else "" if each.promoted else "failed",
+            _standing(each),
         )
     return table
 
@@ -84,7 +85,8 @@ def adapter_facts(adapter: Adapter) -> Table:
             "tokenizer": adapter.base.tokenizer[:16],
             "template": adapter.base.template[:16],
             "memories": f"{len(adapter.sources):,}",
-            "recipe": f"rank {recipe.rank}, alpha {recipe.alpha:g}, {recipe.targets}, rate {recipe.rate:g}",
+            "recipe": f"{recipe.method}, rank {recipe.rank}, alpha {recipe.alpha:g}, {recipe.targets}, "
+            f"rate {recipe.rate:g}",
             "trained": f"{minute(adapter.created_at)}, {count(adapter.steps, 'step')} "
             f"in {seconds(adapter.train_seconds)}",
             "size": size(adapter.size),
@@ -94,7 +96,45 @@ def adapter_facts(adapter: Adapter) -> Table:
             "unknown": f"{found.unknown:.2f}",
             "neutral": f"{found.neutral:.3f} times the base's perplexity",
             "control": control,
-            "gate": "passed" if adapter.promoted else "; ".join(adapter.failed),
+            "gate": "; ".join(adapter.failed) or "passed",
+            "again": _again(adapter),
+            "chosen": {None: "", True: "activated", False: "deactivated: it does not answer"}[adapter.chosen],
             "stale": f"{adapter.stale}: it is not served any more" if adapter.stale else "",
         }
     )
+
+
+def _standing(adapter: Adapter) -> str:
+    if adapter.stale:
+        return "stale"
+    if not adapter.promoted:
+        return "failed"
+    return {None: "", True: "on", False: "off"}[adapter.chosen]
+
+
+def _again(adapter: Adapter) -> str:
+    """Return what the last examination said, where there was one after the training."""
+    if adapter.examined is None:
+        return ""
+    found = adapter.examined.evaluation
+    figures = ", ".join(f"{name} {getattr(found, name):.2f}" for name in ("choice", "contains", "unknown"))
+    said = "; ".join(adapter.examined.failed) or "passed"
+    return f"{said} ({figures}, neutral {found.neutral:.3f})"
+
+
+def told_table(told: Sequence[Told]) -> Table:
+    """Return what adapters know alone and together, a line for each cube."""
+    table = Table(box=box.SIMPLE_HEAD, expand=True, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("cube", ratio=1, overflow="ellipsis", no_wrap=True)
+    for name in ("memories", "right alone", "together", "nats alone", "together"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in told:
+        table.add_row(
+            Text(one_line(each.cube)),
+            f"{each.memories:,}",
+            f"{each.right_alone:.2f}",
+            f"{each.right_together:.2f}",
+            f"{each.surety_alone:.2f}",
+            f"{each.surety_together:.2f}",
+        )
+    return table

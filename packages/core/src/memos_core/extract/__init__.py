@@ -1,6 +1,7 @@
-"""Extractors: models that state what of a conversation is worth knowing by itself."""
+"""Chat models at work: extractors state what is worth knowing, phrasers put questions in other words."""
 
 from memos_core.extract.chat import ChatExtractor
-from memos_core.extract.endpoint import OpenAIExtractor
+from memos_core.extract.endpoint import OpenAIExtractor, OpenAIPhraser
+from memos_core.extract.phrasing import ChatPhraser
 
-__all__ = ["ChatExtractor", "OpenAIExtractor"]
+__all__ = ["ChatExtractor", "ChatPhraser", "OpenAIExtractor", "OpenAIPhraser"]

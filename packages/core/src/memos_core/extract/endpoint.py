@@ -1,13 +1,13 @@
-"""Extraction by OpenAI, or by any endpoint that speaks its `/v1/chat/completions`."""
+"""Extraction and phrasing by OpenAI, or by any endpoint that speaks its `/v1/chat/completions`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from memos_core.errors import BackendError, InvalidInput
-from memos_core.extract.answers import schema
+from memos_core.extract import answers, phrasing
 from memos_core.extract.chat import ChatExtractor
-from memos_core.openai_errors import translated
+from memos_core.extract.openai_chat import OpenAIChat
+from memos_core.extract.phrasing import ChatPhraser
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -35,45 +35,50 @@ class OpenAIExtractor(ChatExtractor):
         timeout: float = 120.0,
         retries: int = 0,
     ) -> None:
-        try:
-            import openai  # noqa: PLC0415 - 0.5 s
-        except ImportError as exc:
-            raise InvalidInput("OpenAIExtractor needs: pip install 'memos-suite-core[openai]'") from exc
-        super().__init__(self._answer, model=model)
-        self._plain = False
-        if client is None:
-            key = api_key or ("none" if base_url else None)
-            with translated(self.identity, wanted="statements"):
-                client = openai.OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=retries)
-        self._client = client
-
-    def _answer(self, system: str, told: str) -> str:
-        if not self._plain:
-            try:
-                return self._asked(system, told, form=_FORM)
-            except BackendError as exc:
-                if getattr(exc.__cause__, "status_code", None) not in (400, 422):
-                    raise
-            answer = self._asked(system, told)
-            self._plain = True  # it was the schema that was refused: the same without one was answered
-            return answer
-        return self._asked(system, told)
-
-    def _asked(self, system: str, told: str, **form: Any) -> str:
-        with translated(self.identity, wanted="statements"):
-            answer = self._client.chat.completions.create(
-                model=self._model,
-                messages=[
-                    {"role": "system", "content": system},
-                    {"role": "user", "content": told},
-                ],
-                temperature=0.0,
-                **({"response_format": form["form"]} if form else {}),
-            )
-            return str(answer.choices[0].message.content or "") if answer.choices else ""
+        chat = OpenAIChat(
+            model=model,
+            name="OpenAIExtractor",
+            source=f"extractor:{model}",
+            wanted="statements",
+            schema=answers.schema(),
+            client=client,
+            base_url=base_url,
+            api_key=api_key,
+            timeout=timeout,
+            retries=retries,
+        )
+        super().__init__(chat, model=model)
+        self._client = chat.client
 
 
-_FORM = {
-    "type": "json_schema",
-    "json_schema": {"name": "statements", "strict": True, "schema": schema()},
-}
+class OpenAIPhraser(ChatPhraser):
+    """A chat model behind an OpenAI-compatible endpoint, that puts questions in other words.
+
+    The arguments are those of `OpenAIExtractor`, and so is what it raises; BackendError also for an
+    answer that holds no questions.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        client: OpenAI | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 120.0,
+        retries: int = 0,
+    ) -> None:
+        chat = OpenAIChat(
+            model=model,
+            name="OpenAIPhraser",
+            source=f"phraser:{model}",
+            wanted="questions",
+            schema=phrasing.schema(),
+            client=client,
+            base_url=base_url,
+            api_key=api_key,
+            timeout=timeout,
+            retries=retries,
+        )
+        super().__init__(chat, model=model)
+        self._client = chat.client

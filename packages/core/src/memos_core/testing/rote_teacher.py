@@ -47,17 +47,15 @@ class RoteTeacher(ScriptedEngine):
         if not curriculum.train:
             raise InvalidInput("there is nothing to teach")
         job = [curriculum.seed, asdict(recipe), [pair.prompt for pair in curriculum.train]]
-        first = _step_of(saved, job)
-        for step in range(first + 1, recipe.steps + 1):
+        first, last = _step_of(saved, job), recipe.steps_for(len(curriculum.train))
+        for step in range(first + 1, last + 1):
             if save is not None and step % recipe.look == 0:
                 save(json.dumps([step, job]).encode())
             if progress is not None:
-                progress(TrainingProgress(step, recipe.steps, 1 / step, 0.0))
+                progress(TrainingProgress(step, last, 1 / step, 0.0))
         answers = dict.fromkeys(pair.answer for pair in curriculum.train if pair.kind == "fact")
         kept = list(answers)[: round(len(answers) * (1 - self.forgetful))]
-        return Learned(
-            weights=_as_weights(kept, recipe), steps=recipe.steps, seconds=time.perf_counter() - begin
-        )
+        return Learned(weights=_as_weights(kept, recipe), steps=last, seconds=time.perf_counter() - begin)
 
     def pupil(self, weights: Weights | None) -> RotePupil:
         return RotePupil([] if weights is None else _as_answers(weights))

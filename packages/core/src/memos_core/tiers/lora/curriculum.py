@@ -53,6 +53,17 @@ def curriculum(memories: Sequence[Memory], syllabus: Syllabus) -> Curriculum:
     return replace(lessons, left_out=understood.left_out)
 
 
+def first_asked(memories: Sequence[Memory], syllabus: Syllabus) -> list[tuple[Fact, Voice, str]]:
+    """Return the facts about somebody, how a question speaks of them, and the first that is taught."""
+    found = facts_of(memories, most=syllabus.memories, speaker=syllabus.user).facts
+    asked = []
+    for fact in found:
+        if fact.relation is not SAYING:
+            voice, _ = _asks(fact, syllabus)
+            asked.append((fact, voice, _filled(_ways(fact.relation, syllabus.seed).taught[0], voice, fact)))
+    return asked
+
+
 def shuffled(memories: Sequence[Memory], syllabus: Syllabus) -> Curriculum:
     """Return the same lessons with wrong answers: a control, from which the truth cannot be learned.
 

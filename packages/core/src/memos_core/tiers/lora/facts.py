@@ -61,12 +61,12 @@ def facts_of(memories: Sequence[Memory], *, most: int, speaker: str) -> Facts:
     """Return what memories say. At most `most` of them are read, the most useful.
 
     "I" is the memory's own speaker, or `speaker` where it has none. Where two disagree on what there
-    is one of, the later one holds (by `at`, then by id).
+    is one of, the later one holds: by `at`, and among equals the one that stands later.
     """
-    ranked = sorted(memories, key=_usefulness)
+    ranked, place = sorted(memories, key=_usefulness), {each.id: n for n, each in enumerate(memories)}
     left_out = [LeftOut(origin=_origin(each), reason="over budget") for each in ranked[most:]]
     facts: list[Fact] = []
-    for memory in sorted(ranked[:most], key=lambda each: (each.at, each.id)):
+    for memory in sorted(ranked[:most], key=lambda each: (each.at, place[each.id])):
         found, reason = _said(memory, memory.speaker or speaker)
         facts += found
         if reason:
@@ -75,6 +75,27 @@ def facts_of(memories: Sequence[Memory], *, most: int, speaker: str) -> Facts:
     taught, read = {each.origin for each in kept}, dict.fromkeys(each.origin for each in facts)
     left_out += [LeftOut(origin=origin, reason="contradicted") for origin in read if origin not in taught]
     return Facts(facts=tuple(kept), left_out=tuple(left_out))
+
+
+def stated(memory: Memory, *, speaker: str) -> Fact | None:
+    """Return what a memory of one sentence states; None where it has more, or the table does not know it.
+
+    "I" is `speaker`.
+    """
+    sentences = [part.strip() for part in _ENDS.split(memory.text) if part.strip()]
+    if len(sentences) != 1 or len(sentences[0]) > MOST_CHARACTERS:
+        return None
+    bare = sentences[0].rstrip(".!… ")
+    return (
+        None
+        if bare.endswith("?")
+        else next(iter(_matched(bare, sentences[0], _origin(memory), speaker)), None)
+    )
+
+
+def is_order(line: str) -> bool:
+    """Return whether a line tells the model what to do."""
+    return any(order.search(line) for order in _ORDERS)
 
 
 def _usefulness(memory: Memory) -> tuple[int, float, int, float, str]:
@@ -95,11 +116,11 @@ def _origin(memory: Memory) -> Origin:
 
 def _said(memory: Memory, speaker: str) -> tuple[list[Fact], str]:
     """Return the facts of a memory, or why there is none."""
-    if any(order.search(line) for line in memory.text.splitlines() for order in _ORDERS):
+    if any(map(is_order, memory.text.splitlines())):
         return [], "instruction"
     sentences = [part.strip() for part in _ENDS.split(memory.text) if part.strip()]
     short = [each for each in sentences if len(each) <= MOST_CHARACTERS]
-    if any(order.search(each) for each in short for order in _ORDERS):
+    if any(map(is_order, short)):
         return [], "instruction"
     facts = [fact for each in short for fact in _understood(each, _origin(memory), speaker)]
     if facts:

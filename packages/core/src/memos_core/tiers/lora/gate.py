@@ -7,7 +7,8 @@ Answers are compared by mean log-probability per token, so that a short one has 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 
 from memos_core.adapter import Evaluation
 from memos_core.lesson import Curriculum, Pair
@@ -20,14 +21,25 @@ MOST_QUESTIONS = 64  # of a kind
 
 
 def examined(
-    curriculum: Curriculum, pupil: Pupil, base: Pupil, *, control: Pupil | None = None
+    curriculum: Curriculum,
+    pupil: Pupil,
+    base: Pupil,
+    *,
+    control: Pupil | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Return what a pupil knows of what was held out, beside the same model untaught.
 
     At most `MOST_QUESTIONS` about facts and as many about what nobody told, drawn by the seed.
+    `progress(asked, of)` is called before every question to any of the pupils; what it raises ends the
+    examination there.
     """
-    facts = _drawn(curriculum, [pair for pair in curriculum.held_out if pair.kind == "fact"])
-    others = _drawn(curriculum, [pair for pair in curriculum.held_out if pair.kind != "fact"])
+    facts, others = _facts(curriculum), _others(curriculum)
+    if progress is not None:
+        asked = len(facts) * (3 if control is None else 4) + len(others) + 2
+        before = _counting(progress, of=asked)
+        pupil, base = _Heard(pupil, before), _Heard(base, before)
+        control = None if control is None else _Heard(control, before)
     return Evaluation(
         questions=len(facts),
         choice=_share([_chooses(pupil, pair) for pair in facts]),
@@ -37,6 +49,43 @@ def examined(
         neutral=math.exp(min(pupil.surprise(NEUTRAL) - base.surprise(NEUTRAL), 50.0)),
         control=None if control is None else _share([_chooses(control, pair) for pair in facts]),
     )
+
+
+def chosen(curriculum: Curriculum, pupil: Pupil) -> float:
+    """Return the share of the same questions about facts of which a pupil chooses the right answer."""
+    return _share([_chooses(pupil, pair) for pair in _facts(curriculum)])
+
+
+class _Heard:
+    """A pupil before each of whose answers somebody is called, who may end it."""
+
+    def __init__(self, pupil: Pupil, before: Callable[[], None]) -> None:
+        self._pupil, self._before = pupil, before
+
+    def likelihoods(self, prompt: str, answers: Sequence[str]) -> list[float]:
+        self._before()
+        return self._pupil.likelihoods(prompt, answers)
+
+    def said(self, prompt: str) -> str:
+        self._before()
+        return self._pupil.said(prompt)
+
+    def surprise(self, texts: Sequence[str]) -> float:
+        self._before()
+        return self._pupil.surprise(texts)
+
+
+def _counting(progress: Callable[[int, int], None], *, of: int) -> Callable[[], None]:
+    numbers = count()
+    return lambda: progress(next(numbers), of)
+
+
+def _facts(curriculum: Curriculum) -> list[Pair]:
+    return _drawn(curriculum, [pair for pair in curriculum.held_out if pair.kind == "fact"])
+
+
+def _others(curriculum: Curriculum) -> list[Pair]:
+    return _drawn(curriculum, [pair for pair in curriculum.held_out if pair.kind != "fact"])
 
 
 def _drawn(curriculum: Curriculum, pairs: Sequence[Pair]) -> list[Pair]:

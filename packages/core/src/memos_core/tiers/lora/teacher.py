@@ -11,6 +11,7 @@ from memos_core.inference import AnyEngine, Turn
 from memos_core.lesson import Curriculum, Pair
 from memos_core.reply import Sampling
 from memos_core.tiers.kv.hf import HfEngine
+from memos_core.tiers.lora.distil import Lesson, informed
 from memos_core.tiers.lora.neutral import REPLAY
 from memos_core.tiers.lora.passes import Passes, Row
 from memos_core.tiers.lora.switch import Placed, Switch
@@ -45,13 +46,15 @@ class HfTeacher:
         Lessons longer than the model's context are passed over; the examination shows what that costs.
         """
         neutral = [_plain(self._engine, text) for text in REPLAY]
+        lessons = self._lessons(curriculum.train, recipe)
         job = Job(
             seed=curriculum.seed,
-            lessons=self._rows(curriculum.train),
+            lessons=tuple(lesson.row for lesson in lessons),
             watched=self._rows(curriculum.watched),
             neutral=rows_fit(neutral, context=self._engine.context),
             recipe=recipe,
             base=self._engine.identity.weights,
+            informed=tuple(lesson.informed for lesson in lessons) if recipe.method == "distil" else (),
         )
         return trained(self._engine.model, job, saved=saved, save=save, progress=progress)
 
@@ -69,8 +72,22 @@ class HfTeacher:
         return self._engine.under(lambda: self._switch.on(placed), changes=digest)
 
     def _rows(self, pairs: Sequence[Pair]) -> tuple[Row, ...]:
-        rows = [_row(self._engine, pair.prompt, pair.answer, context=pair.context) for pair in pairs]
-        return rows_fit(rows, context=self._engine.context)
+        return rows_fit([self._row(pair) for pair in pairs], context=self._engine.context)
+
+    def _lessons(self, pairs: Sequence[Pair], recipe: Recipe) -> list[Lesson]:
+        """Return what is learned by this method, without what the model or its teacher cannot read whole."""
+        if recipe.method == "distil":
+            found = informed(pairs)
+            told = [
+                Lesson(self._row(pair), None if known is None else self._row(known)) for pair, known in found
+            ]
+        else:
+            told = [Lesson(self._row(pair)) for pair in pairs]
+        longest = self._engine.context
+        return [each for each in told if max(len(row.ids) for row in each if row) <= longest]
+
+    def _row(self, pair: Pair) -> Row:
+        return _row(self._engine, pair.prompt, pair.answer, context=pair.context)
 
 
 class HfPupil:

@@ -14,15 +14,17 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from peft import LoraConfig, LoraModel
 
-from memos_core.adapter import Recipe
+from memos_core.adapter import Recipe, written
 from memos_core.errors import BackendError, InvalidInput
+from memos_core.tiers.lora.distil import Lesson
+from memos_core.tiers.lora.distil import cost as cost_of
 from memos_core.tiers.lora.order import drawn
 from memos_core.tiers.lora.passes import Passes, Row, divergence, loss
 from memos_core.tiers.lora.saved import Standing, packed, unpacked
@@ -31,6 +33,7 @@ from memos_core.training import Learned, TrainingProgress, Weights
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+T = TypeVar("T")
 _GAIN = 1e-3  # nats: less is no gain
 _TOGETHER = 16  # rows of one pass; a larger batch is several passes
 _A_MISTAKE = 100.0  # nats: a watched question less comes before every loss
@@ -42,7 +45,10 @@ _FFN = ("mlp", "feed_forward", "ffn")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is trained, as ids: the lessons, what is watched, neutral texts."""
+    """What is trained, as ids: the lessons, what is watched, neutral texts.
+
+    `informed` are the lessons as their teacher reads them, one for each or none at all (see `distil`).
+    """
 
     seed: int
     lessons: tuple[Row, ...]
@@ -50,11 +56,24 @@ class Job:
     neutral: tuple[Row, ...]
     recipe: Recipe
     base: str  # the digest of the model's weights
+    informed: tuple[Row | None, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """The most steps that it takes."""
+        return self.recipe.steps_for(len(self.lessons))
 
     @property
     def digest(self) -> str:
-        facts = [self.seed, self.lessons, self.watched, self.neutral, asdict(self.recipe), self.base]
+        facts = [self.seed, self.lessons, self.watched, self.neutral, written(self.recipe), self.base]
+        facts += [self.informed] if self.informed else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    @property
+    def taught(self) -> list[Lesson]:
+        """The lessons, each with what its teacher reads."""
+        told = self.informed or (None,) * len(self.lessons)
+        return [Lesson(*each) for each in zip(self.lessons, told, strict=True)]
 
 
 def trained(
@@ -81,8 +100,8 @@ def trained(
                     save(run.state())
             if progress is not None:
                 each = (time.perf_counter() - started) / (run.standing.step - done)
-                left = 0.0 if run.finished else each * (job.recipe.steps - run.standing.step)
-                progress(TrainingProgress(run.standing.step, job.recipe.steps, cost, left))
+                left = 0.0 if run.finished else each * (job.steps - run.standing.step)
+                progress(TrainingProgress(run.standing.step, job.steps, cost, left))
         return Learned(weights=run.weights(), steps=run.standing.step, seconds=time.perf_counter() - begin)
 
 
@@ -91,6 +110,7 @@ class _Run:
 
     def __init__(self, model: PreTrainedModel, job: Job, saved: bytes | None) -> None:
         self.job, self._recipe, self._device = job, job.recipe, model.device
+        self._lessons = job.taught
         config = LoraConfig(
             task_type="CAUSAL_LM",
             r=job.recipe.rank,
@@ -116,24 +136,25 @@ class _Run:
 
     @property
     def finished(self) -> bool:
-        done = self.standing.step >= self._recipe.steps
+        done = self.standing.step >= self.job.steps
         return done or self.standing.worse >= self._recipe.patience
 
     @property
     def looks(self) -> bool:
         """Whether this is a step after which one looks how far it is."""
-        return self.standing.step % self._recipe.look == 0 or self.standing.step >= self._recipe.steps
+        return self.standing.step % self._recipe.look == 0 or self.standing.step >= self.job.steps
 
     def step(self) -> float:
         """Learn from one batch and some neutral texts; return the batch's loss per token (nats)."""
         recipe, number = self._recipe, self.standing.step
-        self._optimizer.param_groups[0]["lr"] = recipe.rate * _share_of_rate(recipe, number)
-        rows = self._drawn(self.job.lessons, "epoch", number, recipe.batch)
+        share = _share_of_rate(number, of=self.job.steps, warmup=recipe.warmup)
+        self._optimizer.param_groups[0]["lr"] = recipe.rate * share
+        lessons = self._drawn(self._lessons, "epoch", number, recipe.batch)
         beside = self._drawn(self.job.neutral, "neutral", number, recipe.texts) if recipe.replay else []
-        tokens = sum(len(row.ids) - row.start for row in rows)
+        tokens = sum(len(row.ids) - row.start for row, _ in lessons)
         total = 0.0
-        for start in range(0, len(rows), _TOGETHER):
-            part = rows[start : start + _TOGETHER]
+        for start in range(0, len(lessons), _TOGETHER):
+            part = lessons[start : start + _TOGETHER]
             total += self._learned(part, tokens, beside if start == 0 else [])
         torch.nn.utils.clip_grad_norm_(self._parameters.values(), _CLIP)
         self._optimizer.step()
@@ -141,26 +162,28 @@ class _Run:
         self.standing.step += 1
         return total
 
-    def _learned(self, rows: Sequence[Row], tokens: int, beside: Sequence[Row]) -> float:
-        """Add the gradients of these rows, and of the divergence from the base on texts beside them."""
-        said = self._passes.logits([*rows, *beside])
-        cost = torch.cat([loss(row, logits) for row, logits in zip(rows, said, strict=False)]).sum() / tokens
-        whole = cost
+    def _learned(self, lessons: Sequence[Lesson], tokens: int, beside: Sequence[Row]) -> float:
+        """Add the gradients of these lessons, and of the divergence from the base on texts beside them."""
+        said = self._passes.logits([*(lesson.row for lesson in lessons), *beside])
+        read = [lesson.informed for lesson in lessons if lesson.informed is not None]
+        taught = self._of_base(read) if read else []
+        whole = cost = cost_of(lessons, said[: len(lessons)], taught) / tokens
         if beside:
-            tuned = torch.cat(said[len(rows) :])
-            whole = cost + self._recipe.replay * divergence(tuned, self._of_base(beside))
+            tuned, base = torch.cat(said[len(lessons) :]), torch.cat(self._of_base(beside))
+            whole = cost + self._recipe.replay * divergence(tuned, base)
         whole.backward()
         return float(cost.detach())
 
-    def _of_base(self, rows: Sequence[Row]) -> torch.Tensor:
+    def _of_base(self, rows: Sequence[Row]) -> list[torch.Tensor]:
+        """Return what `Passes.logits` does, of the model as it was before it learned anything."""
         self._model.disable_adapter_layers()
         with torch.no_grad():
-            logits = torch.cat(self._passes.logits(rows))
+            logits = self._passes.logits(rows)
         self._model.enable_adapter_layers()
         return logits
 
-    def _drawn(self, rows: Sequence[Row], what: str, number: int, size: int) -> list[Row]:
-        """Return the rows of a step: every round is in another order, which the seed determines."""
+    def _drawn(self, rows: Sequence[T], what: str, number: int, size: int) -> list[T]:
+        """Return the rows that a step takes: each round is in another order, which the seed determines."""
         found = []
         for place in range(number * size, (number + 1) * size) if rows else ():
             epoch, at = divmod(place, len(rows))
@@ -219,10 +242,10 @@ class _Run:
             }
 
 
-def _share_of_rate(recipe: Recipe, number: int) -> float:
+def _share_of_rate(number: int, *, of: int, warmup: int) -> float:
     """Return which share of the peak rate a step has: a rise, then half a cosine down to a tenth."""
-    rise = min(1.0, (number + 1) / (recipe.warmup + 1))
-    return rise * (_LEAST + (1 - _LEAST) * (1 + math.cos(math.pi * number / recipe.steps)) / 2)
+    rise = min(1.0, (number + 1) / (warmup + 1))
+    return rise * (_LEAST + (1 - _LEAST) * (1 + math.cos(math.pi * number / of)) / 2)
 
 
 def targets(model: PreTrainedModel, kind: str) -> list[str]:
