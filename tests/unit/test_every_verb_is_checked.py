@@ -35,11 +35,14 @@ from memos_core import (
     Runtime,
     Segment,
     Store,
+    WrongPurpose,
 )
 from memos_core.adapter import base_of
 from memos_core.governance import NEEDS
 from memos_core.testing import HashEmbedder, InMemoryIndex, RoteTeacher, ScriptedEngine
+from memos_core.vault.schema import audit
 from memos_core.vault.schema_jobs import jobs
+from tests.conftest import DIMENSIONS, Clock
 
 
 def one_in(cube, state, otherwise):
@@ -89,6 +92,13 @@ def job_of(cube, state="waiting"):
         return view.connection.execute(wanted.limit(1)).scalar_one()
 
 
+def run_of(cube):
+    """Return the number of the run that Ana's cube has had, as somebody may have noted it."""
+    with cube._core.catalog.read() as view:
+        wanted = select(audit.c.change).where(audit.c.cube_id == cube.id, audit.c.verb == "consolidate")
+        return view.connection.execute(wanted.limit(1)).scalar() or 1
+
+
 def adapter_of(cube):
     """Return an adapter as somebody may have noted it; that there is such a one is not said."""
     evaluation = Evaluation(questions=1, choice=1.0, choice_base=0.0, contains=1.0, unknown=1.0, neutral=1.0)
@@ -121,6 +131,22 @@ def recited(cube):
     """Return None for who is let in: there is no such adapter; who is not meets another error before."""
     with Runtime(RoteTeacher()) as runtime, pytest.raises(NotFound) as caught:
         runtime.recite(cube)
+    if caught.value.what != "adapter":
+        raise caught.value
+
+
+def examined(cube):
+    """Return None for who is let in: there is no such adapter; who is not meets another error before."""
+    with Runtime(RoteTeacher()) as runtime, pytest.raises(NotFound) as caught:
+        runtime.examine(cube, adapter_of(cube))
+    if caught.value.what != "adapter":
+        raise caught.value
+
+
+def chosen(cube, verb):
+    """Return None for who is let in, as above."""
+    with pytest.raises(NotFound) as caught:
+        getattr(store_of(cube), verb)(adapter_of(cube))
     if caught.value.what != "adapter":
         raise caught.value
 
@@ -189,6 +215,8 @@ CALLS = {
     "diff": lambda cube, m: cube.diff("then"),
     "revert": lambda cube, m: cube.revert(m, to=1),
     "rollback": lambda cube, m: cube.rollback("then"),
+    "consolidate": lambda cube, m: cube.consolidate(),
+    "undo": lambda cube, m: cube.undo(run_of(cube)),
     "fork": lambda cube, m: cube.fork("new"),
     "merge": lambda cube, m: cube.merge(twig_of(cube), on_conflict="ours"),
     "compose": lambda cube, m: store_of(cube).compose(cube),
@@ -223,12 +251,18 @@ CALLS = {
     "adapters": lambda cube, m: store_of(cube).adapters(cube),
     "drop_adapters": lambda cube, m: store_of(cube).drop_adapters([adapter_of(cube)]),
     "export_adapter": lambda cube, m: exported(cube),
+    "activate_adapter": lambda cube, m: chosen(cube, "activate_adapter"),
+    "deactivate_adapter": lambda cube, m: chosen(cube, "deactivate_adapter"),
+    "examine": lambda cube, m: examined(cube),
     "train": lambda cube, m: trained(cube),
     "recite": lambda cube, m: recited(cube),
     "rehearse": lambda cube, m: rehearsed(cube),
     "chat": lambda cube, m: asked(cube, "chat", "What?"),
     "stream": lambda cube, m: asked(cube, "stream", "What?"),
     "build": lambda cube, m: asked(cube, "build"),
+    "prefix": lambda cube, m: asked(cube, "prefix"),
+    "credit": lambda cube, m: cube.credit([m], "words 0"),
+    "working": lambda cube, m: cube.working("s1"),
 }
 """How each verb of a cube is called on a cube with memory `m`, another, an archived and a frozen one."""
 
@@ -253,6 +287,9 @@ STORE = {
     "verify_erasure": "likewise; tells places, never words",
     "worker": "does what was ordered, for whoever ordered it",
     "extract_with": "for whoever runs the store; what is read is written as by whoever ingested it",
+    "plan": "looks at cubes that you may read, moves what your rights let you: test_plan_verb.py",
+    "calibrate": "measures the machine; shows no content",
+    "predictor": "makes ready for whoever asked what they may read",
     "upkeep": "does what was promised when a memory was written",
     "segments": "enters each cube: in the table above",
     "evict": "likewise",
@@ -262,7 +299,10 @@ STORE = {
     "adapters": "likewise",
     "drop_adapters": "likewise",
     "export_adapter": "likewise",
+    "activate_adapter": "likewise",
+    "deactivate_adapter": "likewise",
     "stats": "counts and sizes",
+    "overview": "enters each cube that it tells of: test_overview.py",
     "doctor": "sound or not",
     "close": "releases the folder",
 }
@@ -281,6 +321,8 @@ def test_no_verb_of_a_cube_is_left_out():
         "adapters",
         "drop_adapters",
         "export_adapter",
+        "activate_adapter",
+        "deactivate_adapter",
         "segments",
         "evict",
         "pin",
@@ -300,15 +342,39 @@ def test_no_verb_of_the_store_is_left_out():
     assert verbs(MemOS) == set(STORE)
 
 
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    """Return the folder of a store with Ana's cube, made once: each test opens a copy."""
+    folder = tmp_path_factory.mktemp("written") / "store"
+    given = {"embedder": HashEmbedder(dimensions=DIMENSIONS), "index": InMemoryIndex(dimensions=DIMENSIONS)}
+    with MemOS.open(folder, clock=Clock(), **given) as memos:
+        _write(memos)
+    return folder
+
+
+@pytest.fixture
+def memos(written, folder, open_memos):
+    shutil.copytree(written, folder)
+    return open_memos()
+
+
 @pytest.fixture
 def shared(memos):
-    """Ana's cube with four memories that are shared; the first is hers to show."""
+    """Return Ana's cube with four memories that are shared, and the first, which is hers to show."""
     ana = memos.as_principal("ana").cube("notes")
-    first, _, archived, frozen = (ana.remember(f"words {n}", visibility="shared") for n in range(4))
+    return ana, next(memory.id for memory in ana.list() if memory.text == "words 0")
+
+
+def _write(memos):
+    ana = memos.as_principal("ana").cube("notes")
+    _, _, archived, frozen = (ana.remember(f"words {n}", visibility="shared") for n in range(4))
     ana.archive(archived.id)
     ana.freeze(frozen.id)
     brief = Entry(key="k", data={}, texts=("words of a record",), ttl=timedelta(hours=1))
     ana.records.put([brief], visibility="shared")
+    for words in ("Ana sings.", "Ana sings"):
+        ana.remember(words, visibility="shared")
+    ana.consolidate()
     ana.snapshot("then")
     queue = memos.as_principal("ana").jobs
     queue.cancel(queue.submit("prefill", cube=ana, key="earlier").id)
@@ -316,7 +382,6 @@ def shared(memos):
     queue.schedule("nightly", "0 3 * * *", "sweep", cube=ana)
     twig = ana.fork("twig")
     twig.classify(twig.list()[0].id, visibility="public")
-    return ana, first.id
 
 
 def as_eve(memos, shared, held):
@@ -371,3 +436,20 @@ def test_what_is_private_to_another_does_not_exist(memos, shared, verb):
     eve = memos.as_principal("eve").cube("notes", owner="ana")
     with pytest.raises(Forbidden if verb == "freeze" else NotFound):
         CALLS[verb](eve, private.id)
+
+
+@pytest.mark.parametrize("verb", sorted(NEEDS))
+@pytest.mark.parametrize("who", ["ana", "eve"])
+def test_every_verb_asks_what_for(memos, shared, catalog_rows, verb, who):
+    ana, first = shared
+    ana.grant("eve", "admin")
+    ana.limit(purposes=["support", "billing"])
+    memos.drain()
+    rows = catalog_rows(memos)
+    for purpose in ("", "advertising"):
+        cube = MemCube(memos._core, ana._header, Principal(who, purpose=purpose))
+        with pytest.raises(WrongPurpose) as caught:
+            CALLS[verb](cube, first)
+        assert (caught.value.purpose, caught.value.purposes) == (purpose, ("support", "billing"))
+    assert catalog_rows(memos) == rows
+    CALLS[verb](MemCube(memos._core, ana._header, Principal(who, purpose="billing")), first)

@@ -226,6 +226,23 @@ def test_the_disk_keeps_its_budget_and_what_is_pinned(open_runtime, memos, cube,
     assert every[-1].key in {segment.key for segment in memos.segments()}
 
 
+def test_what_would_leave_at_once_is_never_written(open_runtime, memos, cube, memories, monkeypatch):
+    Asked(open_runtime())(cube)
+    sizes = [segment.size for segment in memos.segments()]
+    memos.evict(memos.segments())
+    written = []
+    put = memos._core.derived._blobs.put
+    monkeypatch.setattr(
+        memos._core.derived._blobs, "put", lambda data: written.append(len(data)) or put(data)
+    )
+    small = Asked(open_runtime(ScriptedEngine(), disk_bytes=sum(sizes) // 2))
+    assert small(cube).reuse.built == len(written) == len(memos.segments()) < len(sizes)
+    assert sum(written) <= sum(sizes) // 2
+    del written[:]
+    small(cube)
+    assert written == []
+
+
 def test_ram_keeps_its_budget(open_runtime, cube, memories):
     runtime = open_runtime(host_bytes=20_000)
     Asked(runtime)(cube)

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from memos_core.care import Stats as Stats
     from memos_core.care import Upkeep as Upkeep
     from memos_core.composition import ComposedCubes as ComposedCubes
+    from memos_core.consolidation import Act as Act
+    from memos_core.consolidation import Action as Action
+    from memos_core.consolidation import Allowance as Allowance
+    from memos_core.consolidation import Consolidating as Consolidating
+    from memos_core.consolidation import Consolidation as Consolidation
+    from memos_core.consolidation import Undone as Undone
     from memos_core.cube import CubeHeader as CubeHeader
     from memos_core.cube import Grant as Grant
     from memos_core.cube import Group as Group
@@ -56,12 +62,15 @@ if TYPE_CHECKING:
     from memos_core.errors import MemOSError as MemOSError
     from memos_core.errors import MigrationNeeded as MigrationNeeded
     from memos_core.errors import NotFound as NotFound
+    from memos_core.errors import NothingToTeach as NothingToTeach
     from memos_core.errors import QuotaExceeded as QuotaExceeded
     from memos_core.errors import SecretFound as SecretFound
     from memos_core.errors import UnderWay as UnderWay
     from memos_core.errors import WrongPurpose as WrongPurpose
     from memos_core.extract import ChatExtractor as ChatExtractor
+    from memos_core.extract import ChatPhraser as ChatPhraser
     from memos_core.extract import OpenAIExtractor as OpenAIExtractor
+    from memos_core.extract import OpenAIPhraser as OpenAIPhraser
     from memos_core.interchange.fates import OnConflict as OnConflict
     from memos_core.interchange.load import inspected as inspected
     from memos_core.interchange.manifest import Bounds as Bounds
@@ -82,6 +91,7 @@ if TYPE_CHECKING:
     from memos_core.lineage import Lineage as Lineage
     from memos_core.lineage import Product as Product
     from memos_core.lora import Adapter as Adapter
+    from memos_core.lora import Examination as Examination
     from memos_core.memcube import MemCube as MemCube
     from memos_core.memory import Behaviour as Behaviour
     from memos_core.memory import Descriptive as Descriptive
@@ -98,6 +108,13 @@ if TYPE_CHECKING:
     from memos_core.memory import Visibility as Visibility
     from memos_core.memos import MemOS as MemOS
     from memos_core.opened import Settings as Settings
+    from memos_core.overview import CubeView as CubeView
+    from memos_core.overview import MoveView as MoveView
+    from memos_core.overview import Overview as Overview
+    from memos_core.overview import Running as Running
+    from memos_core.overview import TierSize as TierSize
+    from memos_core.planning import Planned as Planned
+    from memos_core.predicting import Predictor as Predictor
     from memos_core.protocols import Extracted as Extracted
     from memos_core.protocols import Passage as Passage
     from memos_core.query import Change as Change
@@ -119,13 +136,25 @@ if TYPE_CHECKING:
     from memos_core.records import Records as Records
     from memos_core.redaction import Redaction as Redaction
     from memos_core.remote_runtime import RemoteRuntime as RemoteRuntime
+    from memos_core.reply import Prefix as Prefix
     from memos_core.reply import Reply as Reply
     from memos_core.reply import Reuse as Reuse
     from memos_core.reply import Sampling as Sampling
     from memos_core.runtime import LlamaCppRuntime as LlamaCppRuntime
     from memos_core.runtime import Runtime as Runtime
+    from memos_core.scheduler.moves import Move as Move
+    from memos_core.scheduler.moves import MoveKind as MoveKind
+    from memos_core.scheduler.policies import Policy as Policy
+    from memos_core.scheduler.policies import Prices as Prices
+    from memos_core.scheduler.policies import by_cost as by_cost
+    from memos_core.scheduler.policies import by_label as by_label
+    from memos_core.scheduler.policies import by_likeness as by_likeness
+    from memos_core.scheduler.stats import Budget as Budget
+    from memos_core.scheduler.stats import Cost as Cost
+    from memos_core.scheduler.stats import Tier as Tier
     from memos_core.scheduler.work import Work as Work
     from memos_core.scheduler.worker import Worker as Worker
+    from memos_core.scheduler.working import WorkingSet as WorkingSet
     from memos_core.segment import EngineIdentity as EngineIdentity
     from memos_core.segment import Origin as Origin
     from memos_core.store import Published as Published
@@ -151,8 +180,10 @@ _HOME = {
     "Evaluation": "adapter",
     "Recipe": "adapter",
     "Thresholds": "adapter",
+    "NothingToTeach": "errors",
     "UnderWay": "errors",
     "Adapter": "lora",
+    "Examination": "lora",
     "Blend": "wearing",
     "Claim": "reciting",
     "Rehearsal": "reciting",
@@ -174,6 +205,12 @@ _HOME = {
     "Reindexed": "care",
     "Stats": "care",
     "Upkeep": "care",
+    "Act": "consolidation",
+    "Action": "consolidation",
+    "Allowance": "consolidation",
+    "Consolidating": "consolidation",
+    "Consolidation": "consolidation",
+    "Undone": "consolidation",
     "CubeHeader": "cube",
     "Principal": "cube",
     "Right": "cube",
@@ -225,8 +262,27 @@ _HOME = {
     "Recall": "query",
     "Where": "query",
     "Why": "query",
+    "CubeView": "overview",
+    "MoveView": "overview",
+    "Overview": "overview",
+    "Running": "overview",
+    "TierSize": "overview",
     "RemoteRuntime": "remote_runtime",
     "Reply": "reply",
+    "Prefix": "reply",
+    "Predictor": "predicting",
+    "Planned": "planning",
+    "Move": "scheduler.moves",
+    "MoveKind": "scheduler.moves",
+    "Policy": "scheduler.policies",
+    "Prices": "scheduler.policies",
+    "by_cost": "scheduler.policies",
+    "by_label": "scheduler.policies",
+    "by_likeness": "scheduler.policies",
+    "Budget": "scheduler.stats",
+    "Cost": "scheduler.stats",
+    "Tier": "scheduler.stats",
+    "WorkingSet": "scheduler.working",
     "Reuse": "reply",
     "Sampling": "reply",
     "LlamaCppRuntime": "runtime",
@@ -279,7 +335,9 @@ _HOME = {
     "Worker": "scheduler.worker",
     "Work": "scheduler.work",
     "ChatExtractor": "extract",
+    "ChatPhraser": "extract",
     "OpenAIExtractor": "extract",
+    "OpenAIPhraser": "extract",
     "Extracted": "protocols",
     "Passage": "protocols",
 }

@@ -110,6 +110,8 @@ class AsyncMemCube:
     diff = _awaited_verb(MemCube.diff)
     revert = _awaited_verb(MemCube.revert)
     rollback = _awaited_verb(MemCube.rollback)
+    consolidate = _awaited_verb(MemCube.consolidate)
+    undo = _awaited_verb(MemCube.undo)
 
     async def fork(self, name: str) -> AsyncMemCube:
         """Return a new cube of yours that begins as this one is now; see `MemCube.fork`."""
@@ -134,6 +136,8 @@ class AsyncMemCube:
     find = _awaited_verb(MemCube.find)
     count = _awaited_verb(MemCube.count)
     lag = _awaited_verb(MemCube.lag)
+    credit = _awaited_verb(MemCube.credit)
+    working = _awaited_verb(MemCube.working)
     dump = _awaited_verb(MemCube.dump)
     imports = _awaited_verb(MemCube.imports)
 
@@ -237,6 +241,7 @@ class AsyncMemOS:
         catalog: str | None = None,
         embedder: EmbedderSpec = None,
         index: str | TextIndex | None = None,
+        jobs: str | None = None,
         resident_bytes: int = RESIDENT_BYTES,
         redaction: Redaction | str | None = None,
         extractor: Extractor | None = None,
@@ -251,6 +256,7 @@ class AsyncMemOS:
                 catalog=catalog,
                 embedder=embedder,
                 index=index,
+                jobs=jobs,
                 resident_bytes=resident_bytes,
                 redaction=redaction,
                 extractor=extractor,
@@ -330,6 +336,8 @@ class AsyncMemOS:
         return await asyncio.to_thread(self.blocking.adapters, cube.blocking if cube else None)
 
     drop_adapters = _awaited_care(MemOS.drop_adapters)
+    activate_adapter = _awaited_care(MemOS.activate_adapter)
+    deactivate_adapter = _awaited_care(MemOS.deactivate_adapter)
     export_adapter = _awaited_care(MemOS.export_adapter)
     evict = _awaited_care(MemOS.evict)
     pin = _awaited_care(MemOS.pin)
@@ -347,7 +355,11 @@ class AsyncMemOS:
     erasures = _awaited_care(MemOS.erasures)
     verify_erasure = _awaited_care(MemOS.verify_erasure)
     upkeep = _awaited_care(MemOS.upkeep)
+    plan = _awaited_care(MemOS.plan)
+    calibrate = _awaited_care(MemOS.calibrate)
+    predictor = _awaited_care(MemOS.predictor)
     stats = _awaited_care(MemOS.stats)
+    overview = _awaited_care(MemOS.overview)
     doctor = _awaited_care(MemOS.doctor)
     close = _awaited_care(MemOS.close)
 

@@ -13,11 +13,12 @@ from memos_core.activation.composed import Composition
 from memos_core.adapter import Recipe, Thresholds
 from memos_core.aio import AsyncMemCube
 from memos_core.briefing import BUDGET, RECALLED
+from memos_core.extract.phrasing import ChatPhraser
 from memos_core.lora import Adapter
 from memos_core.memory import Message
 from memos_core.query import Where
 from memos_core.reciting import Claim, Rehearsal
-from memos_core.reply import Reply, Reuse, Sampling
+from memos_core.reply import Prefix, Reply, Reuse, Sampling
 from memos_core.runtime import DEFAULT_MODEL, DISK_BYTES, HOST_BYTES, Runtime
 from memos_core.tiers.lora.curriculum import Syllabus
 from memos_core.training import TrainingProgress
@@ -149,6 +150,10 @@ class AsyncRuntime:
             self.blocking.build, cube.blocking, system=system, stable=stable, budget=budget, progress=progress
         )
 
+    @property
+    def teaches(self) -> bool:
+        return self.blocking.teaches
+
     async def train(
         self,
         cube: AsyncMemCube,
@@ -158,7 +163,10 @@ class AsyncRuntime:
         thresholds: Thresholds | None = None,
         stable: Where | None = None,
         control: bool = False,
+        renew: bool | None = None,
+        phraser: ChatPhraser | None = None,
         progress: Callable[[TrainingProgress], None] | None = None,
+        heed: Callable[[], None] | None = None,
     ) -> Adapter:
         """Teach the model a cube's memories; see `Runtime.train`."""
         return await asyncio.to_thread(
@@ -169,7 +177,10 @@ class AsyncRuntime:
             thresholds=thresholds,
             stable=stable,
             control=control,
+            renew=renew,
+            phraser=phraser,
             progress=progress,
+            heed=heed,
         )
 
     async def rehearse(
@@ -185,9 +196,35 @@ class AsyncRuntime:
             self.blocking.rehearse, cube.blocking, syllabus=syllabus, recipe=recipe, stable=stable
         )
 
-    async def recite(self, cube: AsyncMemCube) -> Sequence[Claim]:
+    async def recite(self, cube: AsyncMemCube, *, blend: Blend | None = None) -> Sequence[Claim]:
         """Return what a cube's adapter says of its memories; see `Runtime.recite`."""
-        return await asyncio.to_thread(self.blocking.recite, cube.blocking)
+        return await asyncio.to_thread(self.blocking.recite, cube.blocking, blend=blend)
+
+    async def examine(
+        self,
+        cube: AsyncMemCube,
+        adapter: Adapter | None = None,
+        *,
+        thresholds: Thresholds | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Adapter:
+        """Examine an adapter again; see `Runtime.examine`."""
+        return await asyncio.to_thread(
+            self.blocking.examine, cube.blocking, adapter, thresholds=thresholds, progress=progress
+        )
+
+    async def prefix(
+        self,
+        cube: AsyncMemCube,
+        *,
+        system: str | None = None,
+        stable: Where | None = None,
+        budget: int = BUDGET,
+    ) -> Prefix:
+        """Return how much of a cube's prefix is stored; see `Runtime.prefix`."""
+        return await asyncio.to_thread(
+            self.blocking.prefix, cube.blocking, system=system, stable=stable, budget=budget
+        )
 
     async def close(self) -> None:
         """Release the model; see `Runtime.close`."""

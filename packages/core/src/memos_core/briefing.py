@@ -9,12 +9,19 @@ from memos_core.activation.choose import stable_memories
 from memos_core.activation.plan import Plan, planned
 from memos_core.memcube import MemCube
 from memos_core.memory import Memory, checked_within
+from memos_core.metering import credit
 from memos_core.operator.recall import Ask
 from memos_core.query import Where, checked_where
 from memos_core.segment import Origin
 
 BUDGET = 2048  # tokens of memory text in a prompt, estimated
 RECALLED = 8
+
+
+def crediting(cube: MemCube, plan: Plan, asked: str, answer: str) -> None:
+    """Count which of a plan's memories an answer made use of."""
+    shown = [memory for part in (*plan.stable, *plan.volatile) for memory in part.memories]
+    credit(cube._core, shown, answer, asked=asked)
 
 
 def briefed(
@@ -45,6 +52,8 @@ def briefed(
         ask = Ask(query=asked, k=recall + len(known), where=Where(), budget=None)
         found = core.recaller.recall(who, cube.id, ask).memories
         recalled = [memory for memory in found if memory.id not in known][:recall]
+    elif asked is not None:
+        core.recaller.asked(who, [cube.id])
     unsaid = [each for each in memories if Origin(each.id, each.version) not in taught]
     plan = planned(header, system=system, stable=unsaid, recalled=recalled, budget=budget, one_each=one_each)
     return replace(plan, behind=tuple(taught))

@@ -12,8 +12,10 @@ from memos_core.core import BLOBS, INDEX, Core
 from memos_core.cube import SYSTEM
 from memos_core.embed import EmbedderSpec, open_embedder
 from memos_core.errors import BackendError
+from memos_core.metering import costs
 from memos_core.protocols import Embedder
 from memos_core.reader.keys import keys_of
+from memos_core.scheduler.stats import Cost
 from memos_core.vault import chain, keyring, tx_life
 from memos_core.vault.tx import Tx
 
@@ -36,6 +38,7 @@ class Stats:
     blobs_size: int
     resident_cubes: int
     resident_size: int
+    costs: Sequence[Cost] = ()  # what each tier costs on this machine, as far as it was measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,7 @@ def measured(core: Core) -> Stats:
         blobs_size=_size(core.folder / BLOBS),
         resident_cubes=core.residents.count(),
         resident_size=core.residents.size(),
+        costs=costs(core),
     )
 
 

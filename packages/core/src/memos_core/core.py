@@ -23,7 +23,7 @@ from memos_core.reader.intake import Intake
 from memos_core.reader.recording import Recorder
 from memos_core.reader.rewinding import Rewinder
 from memos_core.redaction import Redaction
-from memos_core.scheduler.queue import CatalogQueue
+from memos_core.scheduler.engines import checked_engine, queue_of
 from memos_core.scheduler.worker import Worker
 from memos_core.vault import keyring, outbox, queue
 from memos_core.vault.blobs import GRACE, Blobs
@@ -46,6 +46,7 @@ class Given:
     catalog: str | None
     embedder: EmbedderSpec
     index: str | TextIndex | None
+    jobs: str | None
     clock: Callable[[], datetime]
 
 
@@ -54,7 +55,8 @@ class Core:
 
     `catalog` is a PostgreSQL database's URL, or None for SQLite in the folder. `index` is a Milvus server's
     URI, an open TextIndex, or None for Milvus Lite in the folder. With both on servers the store is
-    shared: other processes may have it open, and nobody holds the folder.
+    shared: other processes may have it open, and nobody holds the folder. `jobs` is who hands out the
+    jobs, None for whoever did so before.
     """
 
     def __init__(
@@ -64,13 +66,15 @@ class Core:
         catalog: str | None = None,
         embedder: EmbedderSpec,
         index: str | TextIndex | None,
+        jobs: str | None = None,
         resident_bytes: int,
         redaction: Redaction,
         clock: Callable[[], datetime],
     ) -> None:
+        checked_engine(jobs, on_server=catalog is not None)
         where = folder / CATALOG if catalog is None else catalog_url(catalog)
         self.folder, self.redaction = _prepared(folder, has_catalog=catalog is None), redaction
-        self.given = Given(catalog=catalog, embedder=embedder, index=index, clock=clock)
+        self.given = Given(catalog=catalog, embedder=embedder, index=index, jobs=jobs, clock=clock)
         self.is_shared = catalog is not None and isinstance(index, str)
         self._closing = self._closed = False
         self._opening = threading.RLock()
@@ -87,11 +91,13 @@ class Core:
             self.slot = IndexSlot(index, folder=folder / INDEX, store=store)
             self.blobs = Blobs(folder / BLOBS)
             self.derived = Derived(self.catalog, self.blobs)
+            self.queue = queue_of(self.catalog, jobs, on_server=catalog is not None)
             self._mend()
             undo.pop_all()
         self.residents = Residents(budget=resident_bytes)
+        self.moved: dict[tuple[str, str], float] = {}  # when a plan moved which cube in which tier
         self.indexer = Indexer(self.catalog, index=self.index, model=lambda: self.embedder().identity)
-        self.queue, self.bell = CatalogQueue(self.catalog), threading.Event()
+        self.bell = threading.Event()
         self.workers: WeakSet[Worker] = WeakSet()
         self.intake = Intake(self.catalog, embedder=self.embedder)
         self.extraction = Extraction(self.catalog, self.intake, embedder=self.embedder, redaction=redaction)

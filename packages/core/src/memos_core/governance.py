@@ -21,7 +21,7 @@ _IMPLIED: Final = {
 NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
     {
         **dict.fromkeys(("recall", "get", "list", "history", "sources", "find", "count"), Right.READ),
-        **dict.fromkeys(("lag", "limits", "lineage", "changes"), Right.READ),
+        **dict.fromkeys(("lag", "limits", "lineage", "changes", "credit", "working"), Right.READ),
         **dict.fromkeys(("remember", "ingest", "revise", "copy", "forget", "link", "classify"), Right.WRITE),
         **dict.fromkeys(("activate", "archive", "restore"), Right.WRITE),
         **dict.fromkeys(("grant", "revoke", "grants"), Right.SHARE),
@@ -29,15 +29,17 @@ NEEDS: Final[Mapping[str, Right]] = MappingProxyType(
         **dict.fromkeys(("snapshots", "diff", "fork"), Right.READ),
         **dict.fromkeys(("snapshot", "drop_snapshot", "revert", "merge"), Right.WRITE),
         **dict.fromkeys(("rollback",), Right.ADMIN),
+        **dict.fromkeys(("consolidate", "undo"), Right.WRITE),
         **dict.fromkeys(
             ("compose", "compose.recall", "compose.get", "compose.list", "compose.count"), Right.READ
         ),
         **dict.fromkeys(("records.get", "records.list", "records.recall", "records.count"), Right.READ),
         **dict.fromkeys(("records.put", "records.renew", "records.sweep"), Right.WRITE),
-        **dict.fromkeys(("chat", "stream", "build", "segments", "verify_segments"), Right.READ),
+        **dict.fromkeys(("chat", "stream", "build", "prefix", "segments", "verify_segments"), Right.READ),
         **dict.fromkeys(("evict", "pin"), Right.WRITE),
         **dict.fromkeys(("adapters", "export_adapter", "rehearse", "recite"), Right.READ),
-        **dict.fromkeys(("train", "drop_adapters"), Right.WRITE),
+        **dict.fromkeys(("train", "examine", "drop_adapters"), Right.WRITE),
+        **dict.fromkeys(("activate_adapter", "deactivate_adapter"), Right.WRITE),
         **dict.fromkeys(("dump", "imports"), Right.READ),  # a file holds nothing that could not be read
         **dict.fromkeys(("load",), Right.WRITE),
         **dict.fromkeys(("publish",), Right.SHARE),

@@ -12,9 +12,11 @@ from memos_core.errors import InvalidInput
 from memos_core.governance import NEEDS
 from memos_core.lineage import Lineage
 from memos_core.memcube_files import Files
+from memos_core.memcube_idle import Idle
 from memos_core.memcube_life import LifeCycle
 from memos_core.memcube_sharing import Sharing
 from memos_core.memcube_time import TimeMachine
+from memos_core.memcube_working import Worked
 from memos_core.memory import (
     STATEMENT,
     Link,
@@ -48,12 +50,13 @@ from memos_core.query import (
 )
 from memos_core.reader.drafts import said
 from memos_core.records import Records
+from memos_core.telemetry import observed
 from memos_core.timeline import At, checked_at
 from memos_core.vault import news, outbox, pasts, tracing, tx_erase
 from memos_core.vault.draft import Draft, statement_digest
 
 
-class MemCube(LifeCycle, Sharing, TimeMachine, Files):
+class MemCube(LifeCycle, Sharing, TimeMachine, Files, Idle, Worked):
     """A named container of memories, as one principal sees it. Made by `MemOS.cube`.
 
     Every verb is one transaction and safe to call from any thread. A memory or a cube that the
@@ -67,6 +70,7 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files):
 
     # --- write -------------------------------------------------------------------------------
 
+    @observed("remember")
     def remember(
         self,
         text: str,
@@ -113,6 +117,7 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files):
         with self._core.indexer.writing():
             return self._core.intake.state(self._principal, self._id, draft, derived_from=found_in)
 
+    @observed("ingest")
     def ingest(
         self,
         messages: Iterable[Message],
@@ -138,6 +143,7 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files):
         with self._core.indexer.writing():
             return self._core.intake.say(self._principal, self._id, drafts)
 
+    @observed("revise")
     def revise(
         self,
         memory_id: str,
@@ -179,6 +185,7 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files):
                 trust=whence,
             )
 
+    @observed("forget")
     def forget(self, memory_id: str | None = None, *, where: Where | None = None) -> Erasure:
         """Erase a memory, or all that match `where`, with versions, sources and keys; return the receipt.
 
@@ -217,6 +224,7 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files):
 
     # --- read --------------------------------------------------------------------------------
 
+    @observed("recall")
     def recall(
         self,
         query: str,

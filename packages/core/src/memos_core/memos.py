@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memos_core import erasing, kv
+from memos_core import erasing
 from memos_core.audit import AuditCheck, AuditLine
 from memos_core.care import Checkup, Reindexed, Stats, Upkeep, checkup, kept_up, measured, reindexed
 from memos_core.composition import ComposedCubes, checked_ids
@@ -18,12 +18,13 @@ from memos_core.embed import EmbedderSpec
 from memos_core.erasure import Erasure, ErasureCheck
 from memos_core.errors import InvalidInput, NotFound
 from memos_core.governance import NEEDS
-from memos_core.kv import Segment, Verified
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_name, checked_span, checked_time
 from memos_core.memos_adapters import AdapterVerbs
 from memos_core.memos_files import Loading
 from memos_core.memos_jobs import Working, checked_extractor
+from memos_core.memos_plan import Planning
+from memos_core.memos_segments import SegmentVerbs
 from memos_core.opened import RESIDENT_BYTES, Lease, Settings, connected, found, remembered, settings_of
 from memos_core.protocols import Extractor, TextIndex
 from memos_core.redaction import Redaction, checked_redaction
@@ -33,7 +34,7 @@ from memos_core.vault.catalog import utc_now
 LOCAL = Principal("local")
 
 
-class MemOS(Loading, Working, AdapterVerbs):
+class MemOS(Loading, Working, Planning, SegmentVerbs, AdapterVerbs):
     """A memory store in a folder, seen by one principal.
 
     ::
@@ -44,8 +45,8 @@ class MemOS(Loading, Working, AdapterVerbs):
             print(mira.recall("Where does Mira live?").render(budget=512))
 
     One process at a time has a folder open; within it, share one MemOS between threads and agents.
-    Several processes share a store whose catalog and index are on servers. A
-    pickled one is its settings and its principal; it comes back as by `connect`.
+    Several processes share a store whose catalog and index are on servers. A pickled one is its
+    settings and its principal; it comes back as by `connect`.
     """
 
     def __init__(self, core: Core, principal: Principal, *, lease: Lease | None = None) -> None:
@@ -63,6 +64,7 @@ class MemOS(Loading, Working, AdapterVerbs):
         catalog: str | None = None,
         embedder: EmbedderSpec = None,
         index: str | TextIndex | None = None,
+        jobs: str | None = None,
         resident_bytes: int = RESIDENT_BYTES,
         redaction: Redaction | str | None = None,
         extractor: Extractor | None = None,
@@ -75,10 +77,11 @@ class MemOS(Loading, Working, AdapterVerbs):
         the store open; what models computed stays in the folder, which all of them have to share.
         `embedder` is a name, an Embedder or a function (see `memos_core.embed`); None means the one
         that the store was made with, and MiniLM for a new store. `index` is the URI of a Milvus
-        server, or a TextIndex; None means Milvus Lite in the folder. `resident_bytes` bounds the
-        keys held in RAM. `redaction` masks or refuses addresses, numbers and keys before anything is
-        written: "mask", "refuse", a Redaction, or None for neither. `extractor` reads what is
-        ingested, as jobs (see `worker`). `clock` returns the present moment, with its time zone.
+        server, or a TextIndex; None means Milvus Lite in the folder. `jobs` is who hands out durable
+        work: "embedded", or "procrastinate" on PostgreSQL; None leaves it as it was. `resident_bytes`
+        bounds the keys held in RAM. `redaction` masks or refuses addresses, numbers and keys before
+        anything is written: "mask", "refuse", a Redaction, or None for neither. `extractor` reads what
+        is ingested, as jobs (see `worker`). `clock` returns the present moment, with its time zone.
 
         Raises Locked if another process has the folder open, MigrationNeeded if its vectors are of
         another embedder or its schema is newer, FormatError if the folder or the database holds
@@ -102,6 +105,7 @@ class MemOS(Loading, Working, AdapterVerbs):
             catalog=catalog,
             embedder=embedder,
             index=index,
+            jobs=jobs,
             resident_bytes=resident_bytes,
             redaction=checked_redaction(redaction),
             clock=clock,
@@ -251,34 +255,6 @@ class MemOS(Loading, Working, AdapterVerbs):
         """
         self._core.check_open()
         return reindexed(self._core, embedder=embedder, progress=progress or _unseen)
-
-    # --- KV segments -------------------------------------------------------------------------
-
-    def segments(self, cube: MemCube | None = None) -> Sequence[Segment]:
-        """Return the stored KV segments of a cube, or of every cube that you may read, oldest first."""
-        self._core.check_open()
-        cubes = [cube] if cube is not None else self.cubes()
-        return kv.listed(self._core, self.principal, [each.id for each in cubes])
-
-    def evict(self, segments: Iterable[Segment]) -> int:
-        """Delete KV segments from RAM and disk; return how many. They are made anew when needed."""
-        self._core.check_open()
-        return kv.evicted(self._core, self.principal, list(segments))
-
-    def pin(self, segment: Segment, *, pinned: bool = True) -> None:
-        """Keep a KV segment on the disk whatever its budget says, or let it go again."""
-        self._core.check_open()
-        kv.pin(self._core, self.principal, segment, pinned=pinned)
-
-    def verify_segments(
-        self, segments: Iterable[Segment], *, progress: Callable[[int, int], None] | None = None
-    ) -> Verified:
-        """Compare the files of KV segments with their checksums; delete what is damaged.
-
-        What is deleted is made anew when needed. `progress(done, of)` is called after each.
-        """
-        self._core.check_open()
-        return kv.verified(self._core, self.principal, list(segments), progress or _unseen)
 
     # --- erasure -----------------------------------------------------------------------------
 

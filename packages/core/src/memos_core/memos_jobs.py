@@ -9,9 +9,11 @@ from memos_core.cube import Principal
 from memos_core.errors import InvalidInput
 from memos_core.jobs import Jobs
 from memos_core.memory import checked_maker, checked_text, checked_within
+from memos_core.overview import Overview
 from memos_core.protocols import Extractor
 from memos_core.scheduler.work import Handler
 from memos_core.scheduler.worker import Worker
+from memos_core.vault import sizes
 from memos_core.working import Builder, worker_of
 
 
@@ -37,9 +39,10 @@ class Working:
     ) -> Worker:
         """Return a worker that does the store's jobs; it begins with its `with` line, or with `start()`.
 
-        It does what it can: "expire", "archive", "sweep" and "reindex"; "extract" where the store has an
-        extractor; "prefill" with a `runtime`, under the `system` text that you will chat with; and what
-        `handlers` name. `kinds` limits that. What it cannot do is left waiting. Closing the store stops it.
+        It does what it can: "expire", "archive", "sweep", "reindex" and "consolidate"; "extract" where the
+        store has an extractor; "prefill" with a `runtime`, under the `system` text that you will chat with,
+        and "train" and "evaluate" where its model can be taught; and what `handlers` name. `kinds` limits
+        that. What it cannot do is left waiting. Closing the store stops it.
         """
         self._core.check_open()
         return worker_of(
@@ -50,6 +53,12 @@ class Working:
             system=None if system is None else checked_text(system, what="system"),
             handlers={} if handlers is None else handlers,
         )
+
+    def overview(self) -> Overview:
+        """Return your cubes at a glance: what each tier holds, what waits and runs. Sizes, and no words."""
+        self._core.check_open()
+        with self._core.catalog.read() as view:
+            return sizes.overview(view, self.principal)
 
     def extract_with(self, extractor: Extractor) -> None:
         """Let a model read whatever is ingested from now on, as jobs that a worker does.

@@ -33,6 +33,7 @@ class Settings:
     catalog: str | None = None
     embedder: str | None = None
     index: str | None = None
+    jobs: str | None = None
     resident_bytes: int = RESIDENT_BYTES
     redaction: str = Mode.OFF.value
 
@@ -130,6 +131,7 @@ def settings_of(core: Core) -> Settings:
         catalog=given.catalog,
         embedder=None if given.embedder is None else str(given.embedder),
         index=None if given.index is None else str(given.index),
+        jobs=given.jobs,
         resident_bytes=core.residents.budget,
         redaction=next(word for word, redaction in _WORDS.items() if redaction == core.redaction),
     )
@@ -146,6 +148,7 @@ def _opened(settings: Settings) -> Core:
         catalog=settings.catalog,
         embedder=settings.embedder,
         index=settings.index,
+        jobs=settings.jobs,
         resident_bytes=settings.resident_bytes,
         redaction=checked_redaction(settings.redaction),
         clock=utc_now,

@@ -49,6 +49,14 @@ class Reuse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """The part of a cube's prompts that is always the same: its tokens, and how many of them are stored."""
+
+    tokens: int
+    stored: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What the model said. `finish` is "stop", or "length" where `max_tokens` ended it."""
 

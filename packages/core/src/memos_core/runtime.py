@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -13,16 +14,19 @@ from memos_core.activation.composed import Composition
 from memos_core.activation.conversation import conversation, question
 from memos_core.activation.plan import Plan
 from memos_core.adapter import Recipe, Thresholds
-from memos_core.briefing import BUDGET, RECALLED, briefed
+from memos_core.briefing import BUDGET, RECALLED, briefed, crediting
 from memos_core.errors import Closed, InvalidInput
+from memos_core.extract.phrasing import ChatPhraser
 from memos_core.inference import AnyEngine, Prompt, State, Turn
 from memos_core.lora import Adapter
-from memos_core.lora_training import Order, teacher_of, trained
+from memos_core.lora_orders import Order
+from memos_core.lora_training import can_teach, teacher_of, trained
 from memos_core.memcube import MemCube
 from memos_core.memory import Message, checked_within
 from memos_core.query import Where
-from memos_core.reciting import Claim, Rehearsal, recited, rehearsed
-from memos_core.reply import Reply, Reuse, Sampling
+from memos_core.reciting import Claim, Rehearsal, examined, recited, rehearsed
+from memos_core.reply import Prefix, Reply, Reuse, Sampling
+from memos_core.telemetry import observed
 from memos_core.tiers.kv import engines
 from memos_core.tiers.kv.levels import Levels
 from memos_core.tiers.lora.curriculum import Syllabus
@@ -91,6 +95,7 @@ class Runtime:
         engine = engines.opened(cls.engine_name, model, form=form, **options)
         return cls(engine, device_bytes=device_bytes, host_bytes=host_bytes, disk_bytes=disk_bytes, form=form)
 
+    @observed("chat", tier="kv")
     def chat(
         self,
         messages: str | Sequence[Message],
@@ -180,9 +185,11 @@ class Runtime:
             compose=compose if cube is not None else None,
             adapter=worn.key,
             no_adapter=worn.why_not,
+            told=None if cube is None else partial(crediting, cube, plan, asked),
         )
         return Stream(worn.answerer.answered(request))
 
+    @observed("build", tier="kv")
     def build(
         self,
         cube: MemCube,
@@ -198,11 +205,15 @@ class Runtime:
         """
         begin = time.perf_counter()
         self._check_open()
-        head, turns = conversation("?", system=system)
-        plan = briefed(cube, head, None, stable=stable, recall=0, budget=budget)
-        request = Request(begin=begin, plan=plan, prompt=self._encoded(plan, turns), place=_place(cube))
+        request = self._prefixed(cube, begin, system=system, stable=stable, budget=budget)
         return self._answerer.built(request, progress)
 
+    @property
+    def teaches(self) -> bool:
+        """Whether this model can be taught here: it is on transformers, with PEFT, and has no adapter on."""
+        return can_teach(self.engine)
+
+    @observed("train", tier="lora")
     def train(
         self,
         cube: MemCube,
@@ -212,14 +223,24 @@ class Runtime:
         thresholds: Thresholds | None = None,
         stable: Where | None = None,
         control: bool = False,
+        renew: bool | None = None,
+        phraser: ChatPhraser | None = None,
         progress: Callable[[TrainingProgress], None] | None = None,
+        heed: Callable[[], None] | None = None,
     ) -> Adapter:
         """Teach the model the cube's memories (those that match `stable`), examine it, keep the adapter.
 
         Takes minutes; chats go on meanwhile. The adapter answers only if it reaches the `thresholds`;
         its `failed` says what it lacks. Interrupted and called again with the same arguments it goes on
         where it was; what was trained already is returned at once. `control` trains a second one on
-        wrong answers, which has to fail: twice the time.
+        wrong answers, which has to fail: twice the time. `progress` is called after every step, `heed` after
+        those of the control and before every question of the examination; what they raise ends it.
+
+        A `phraser` (`ChatPhraser`, `OpenAIPhraser`) puts the lessons' questions in other words as well. What
+        it says is kept, and goes with its memory; where it fails, only its words are missing.
+
+        With `renew`, whatever makes the adapter stale orders its training anew, in the same transaction,
+        as a job of the kind "train" for `MemOS.worker(runtime=...)`; False ends that, None leaves it.
 
         Raises InvalidInput where there is nothing to teach, UnderWay where the cube is being trained,
         Conflict or NotFound where a memory was changed meanwhile, BackendError where memory or disk
@@ -232,8 +253,10 @@ class Runtime:
             thresholds=thresholds or Thresholds(),
             stable=stable,
             control=control,
+            renew=renew,
+            phraser=phraser,
         )
-        return trained(cube, self._teaching(), self.engine, order, progress)
+        return trained(cube, self._teaching(), self.engine, order, progress, heed)
 
     def rehearse(
         self,
@@ -253,19 +276,49 @@ class Runtime:
             recipe=recipe or Recipe(),
             thresholds=Thresholds(),
             stable=stable,
-            control=False,
         )
         return rehearsed(cube, self._teaching(), order)
 
-    def recite(self, cube: MemCube) -> Sequence[Claim]:
+    def recite(self, cube: MemCube, *, blend: Blend | None = None) -> Sequence[Claim]:
         """Return what the adapter that answers for a cube says of each of its memories, as text.
 
         Asked in words that were not taught, with nothing in the prompt; each claim names its memory
         and whether it is right. So one sees what the weights hold, and what another model would have
-        to be told. NotFound where no adapter may answer.
+        to be told. With a `blend` those of its cubes are on as well, the first ones named: what that
+        costs is the difference. NotFound where no adapter may answer.
         """
         self._check_open()
-        return recited(cube, self._teaching(), self.engine)
+        return recited(cube, self._teaching(), self.engine, blend=blend)
+
+    def examine(
+        self,
+        cube: MemCube,
+        adapter: Adapter | None = None,
+        *,
+        thresholds: Thresholds | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Adapter:
+        """Examine an adapter of a cube again, on this model as it is here; keep and return what it came to.
+
+        Without `adapter` the one that answers. From then on it answers only if it reached the
+        `thresholds` (`examined.failed` says what it lacked); it may be examined again. A control is
+        not trained anew. `progress(asked, of)` is called before every question; what it raises ends it.
+        InvalidInput for an adapter of another cube or model, NotFound where it is gone or stale.
+        """
+        self._check_open()
+        asked = thresholds or Thresholds()
+        return examined(cube, adapter, self._teaching(), self.engine, asked, progress)
+
+    def prefix(
+        self, cube: MemCube, *, system: str | None = None, stable: Where | None = None, budget: int = BUDGET
+    ) -> Prefix:
+        """Return how many tokens the prefix has that `build` would make, and how many are stored.
+
+        Nothing is computed by the model.
+        """
+        self._check_open()
+        request = self._prefixed(cube, time.perf_counter(), system=system, stable=stable, budget=budget)
+        return self._answerer.stored(request)
 
     def close(self) -> None:
         """Release the model and the states in RAM. Closing twice is no error."""
@@ -301,6 +354,13 @@ class Runtime:
     def _check_open(self) -> None:
         if self._closed:
             raise Closed
+
+    def _prefixed(
+        self, cube: MemCube, begin: float, *, system: str | None, stable: Where | None, budget: int
+    ) -> Request:
+        head, turns = conversation("?", system=system)
+        plan = briefed(cube, head, None, stable=stable, recall=0, budget=budget)
+        return Request(begin=begin, plan=plan, prompt=self._encoded(plan, turns), place=_place(cube))
 
     def _encoded(self, plan: Plan, turns: Sequence[Turn]) -> Prompt:
         prompt = self.engine.encode(plan.texts, turns)

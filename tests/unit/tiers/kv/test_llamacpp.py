@@ -22,6 +22,7 @@ from memos_core.segment import Origin, segment_header
 from memos_core.testing import ScriptedEngine
 from memos_core.tiers.kv import container, llamacpp, llamacpp_server
 from memos_core.tiers.kv.llamacpp import LlamaCppEngine, batches
+from memos_core.tiers.kv.llamacpp_server import LlamaServer
 
 WORDS = (
     "garden river copper window letter quiet mountain silver baker harbor winter market violin engine paper"
@@ -116,7 +117,7 @@ def test_the_state_of_a_chain_is_that_of_one_prefill(engine):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("length", [511, 512, 513, 514, 600, 700])
+@pytest.mark.parametrize("length", [512, 513])
 def test_prompts_of_more_than_a_batch_are_exact(engine, length):
     ids = conversation(engine, 3, range(80)).ids[:length]
     base = engine.prefill(ids[: length - 40], [])
@@ -445,6 +446,14 @@ def test_closing_leaves_no_thread_and_no_folder(engine):
     opened.close()
     opened.close()
     assert (native_threads() <= before, folder.exists()) == (True, False)
+
+
+def test_an_engine_is_open_when_its_loop_has_answered(monkeypatch):
+    """Closed earlier, llama.cpp waits for ever: one opening in 500 did on a busy machine."""
+    asked, ask = [], LlamaServer._asked
+    monkeypatch.setattr(LlamaServer, "_asked", lambda self, *what: asked.append(what[1]) or ask(self, *what))
+    LlamaCppEngine.open(**SMALL).close()
+    assert asked[-1].startswith("/slots/0")
 
 
 def test_an_engine_that_is_forgotten_cleans_up_after_itself():

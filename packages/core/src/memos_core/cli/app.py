@@ -13,12 +13,15 @@ from memos_core.cli import (
     auditing,
     caring,
     erasing,
+    idle,
     living,
     moving,
+    planning,
     reading,
     sharing,
     storing,
     story,
+    top,
     tracing,
     traveling,
     writing,
@@ -135,10 +138,19 @@ def memos(
             "--index", envvar="MEMOS_INDEX", metavar="URL", help="A Milvus server, not Milvus Lite."
         ),
     ] = None,
+    jobs: Annotated[
+        str | None,
+        typer.Option(
+            "--jobs",
+            envvar="MEMOS_JOBS",
+            metavar="WORD",
+            help="Who hands out jobs from now on: embedded, or procrastinate on PostgreSQL.",
+        ),
+    ] = None,
 ) -> None:
     """Memory for agents, in a folder: remember, recall, revise, forget. Offline, no key."""
     PURPOSE.set(purpose or "")
-    SERVERS.set(Servers(catalog or None, index or None))
+    SERVERS.set(Servers(catalog or None, index or None, jobs or None))
 
 
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
@@ -174,7 +186,17 @@ _COMMANDS: dict[str, list[Callable[..., None]]] = {
     "Look": [reading.recall, reading.list_, reading.show, reading.history, tracing.lineage],
     "Move": [moving.dump, moving.load, moving.inspect, moving.keygen, moving.import_],
     "Publish": [storing.publish, storing.published, storing.subscribe, storing.update],
-    "Look after the store": [caring.stats, caring.doctor, caring.reindex, worker],
+    "Look after the store": [
+        caring.stats,
+        caring.doctor,
+        caring.reindex,
+        idle.consolidate,
+        idle.undo,
+        top.top,
+        planning.plan,
+        planning.calibrate,
+        worker,
+    ],
 }
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:

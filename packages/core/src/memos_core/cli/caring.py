@@ -12,6 +12,7 @@ from memos_core.cli.options import DEFAULT_PRINCIPAL, DEFAULT_STORE
 from memos_core.cli.out import as_json as in_json
 from memos_core.cli.out import bar, emit, one_line, screen, spinner
 from memos_core.cli.place import cubes_to_read, opened
+from memos_core.cli.planning import show_costs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +59,9 @@ def _show_stats(store: Path, measured: Stats, cubes: Sequence[Mapping[str, objec
         "index": f"{count(measured.owed, 'change')} owed" if measured.owed else "up to date",
     }
     console.print(facts(dict(rows)))
+    if measured.costs:
+        console.print()
+        show_costs(measured.costs)
     if not cubes:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

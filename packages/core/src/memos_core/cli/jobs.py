@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from memos_core import Job, MemCube, MemOS, OpenAIExtractor, Schedule
+    from memos_core import Job, MemCube, MemOS, OpenAIExtractor, Runtime, Schedule
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A job's id, or its beginning.")]
 About = Annotated[
@@ -47,21 +48,26 @@ def worker(
     extractor_url: Annotated[
         str | None, typer.Option("--extractor-url", metavar="URL", help="The endpoint that it is behind.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="A model to prefill, train and examine adapters for."),
+    ] = None,
     store: options.Store = DEFAULT_STORE,
     principal: options.As = DEFAULT_PRINCIPAL,
     as_json: options.AsJson = False,
 ) -> None:
     """Do the store's jobs until interrupted. This process holds the folder meanwhile.
 
-    It expires, archives, sweeps and reindexes; with --extractor it reads conversations as well.
+    It expires, archives, sweeps and reindexes; with --extractor it reads conversations as well, and with
+    --model it prefills, and trains and examines adapters.
     """
-    with opened(store, principal=principal) as memos:
+    with opened(store, principal=principal) as memos, _runtime(model, hidden=as_json) as runtime:
         if extractor is not None:
             memos.extract_with(_extractor(extractor, extractor_url))
-        made = memos.worker(threads=threads, kinds=kinds)
+        made = memos.worker(threads=threads, kinds=kinds, runtime=runtime)
         if until_idle:
             done = made.run_until_idle()
-            emit({"done": done}) if as_json else screen().print(f"{done} jobs run", style="bold")
+            emit({"done": done}) if as_json else screen().print(f"jobs run: {done}", style="bold")
             return
         screen(quiet=as_json).print(f"working: {', '.join(made.kinds)}; Ctrl-C ends it", soft_wrap=True)
         with made:
@@ -84,6 +90,15 @@ def _wait_for_a_signal() -> None:
     finally:
         for each, handler in former.items():
             signal.signal(each, handler)
+
+
+def _runtime(model: str | None, *, hidden: bool) -> AbstractContextManager[Runtime | None]:
+    """Return the model that jobs are done with, or nothing."""
+    if model is None:
+        return nullcontext()
+    from memos_core.cli.kv import opened_runtime  # noqa: PLC0415 - only for this
+
+    return opened_runtime(model, engine="transformers", form="exact", hidden=hidden)
 
 
 def _extractor(model: str, url: str | None) -> OpenAIExtractor:
@@ -281,6 +296,8 @@ def _show_job(job: Job, names: dict[str, str], *, as_json: bool) -> None:
     }
     if job.progress is not None:
         told["progress"] = f"{job.progress.done:,} of {job.progress.of:,}"
+        if job.kind == "train":
+            told["progress"] += f" seconds: {job.progress.of - job.progress.done:,} to go"
     if job.error:
         told["error"] = one_line(job.error)
     console = screen()

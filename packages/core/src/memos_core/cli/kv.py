@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memos_core.cli import options
-from memos_core.cli.options import DEFAULT_PRINCIPAL, DEFAULT_STORE
+from memos_core.cli.options import DEFAULT_MODEL, DEFAULT_PRINCIPAL, DEFAULT_STORE
 from memos_core.cli.out import as_json as in_json
 from memos_core.cli.out import bar, emit, one_line, screen
 from memos_core.cli.place import cubes_to_read, opened
@@ -36,9 +36,7 @@ class Built:
 
 
 def build(
-    model: Annotated[
-        str, typer.Option("--model", metavar="NAME", help="The bundled model, a path, or a hub's id.")
-    ] = "smollm2-135m",
+    model: options.Model = DEFAULT_MODEL,
     engine: Annotated[
         str, typer.Option("--engine", metavar="WORD", help="transformers or llama.cpp.")
     ] = "transformers",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_STORE: Final = Path("memory")
 DEFAULT_PRINCIPAL: Final = "local"
 DEFAULT_CUBE: Final = "main"
+DEFAULT_MODEL: Final = "smollm2-135m"
 
 Store = Annotated[
     Path, typer.Option("--store", envvar="MEMOS_STORE", metavar="PATH", help="The folder of the store.")
@@ -36,6 +37,9 @@ Embedder = Annotated[
     typer.Option(
         "--embedder", metavar="SPEC", help="What makes the vectors: minilm-int8 (default), minilm, static, …"
     ),
+]
+Model = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="The bundled model, a path, or a hub's id.")
 ]
 Redact = Annotated[
     str | None,

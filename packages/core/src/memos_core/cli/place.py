@@ -25,14 +25,15 @@ PURPOSE: ContextVar[str] = ContextVar("PURPOSE", default="")
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the catalog and the index are that are not in the folder."""
+    """Where the catalog and the index are that are not in the folder, and who hands out the jobs."""
 
     catalog: str | None = None
     index: str | None = None
+    jobs: str | None = None
 
 
 SERVERS: ContextVar[Servers] = ContextVar("SERVERS", default=Servers())  # noqa: B039 - a value
-"""As `memos --catalog URL --index URL` says; every command opens the store with them."""
+"""As `memos --catalog URL --index URL --jobs WORD` says; every command opens the store with them."""
 
 
 class Place(NamedTuple):
@@ -66,6 +67,7 @@ def opened(
         catalog=servers.catalog,
         embedder=embedder,
         index=servers.index,
+        jobs=servers.jobs,
         redaction=redact,
     ) as memos:
         yield memos

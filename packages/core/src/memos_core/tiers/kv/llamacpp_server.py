@@ -76,6 +76,7 @@ class LlamaServer:
             held["server"] = _started(params, path)
             self._address: str = held["server"].listening_address
             self.context = int(self._asked("GET", "/props")["default_generation_settings"]["n_ctx"])
+            self.erase()  # by its loop: one that is stopped before the loop runs never ends
         except BaseException:
             self._close()
             raise
