@@ -67,6 +67,11 @@ REFUSED = {
     "ingest a hole": lambda cube, m: cube.ingest([GOOD, None]),
     "ingest an empty session": lambda cube, m: cube.ingest([GOOD], session=""),
     "ingest a number as session": lambda cube, m: cube.ingest([GOOD], session=5),
+    "consolidate by a number": lambda cube, m: cube.consolidate(3),
+    "consolidate within a number": lambda cube, m: cube.consolidate(budget=3),
+    "undo nothing": lambda cube, m: cube.undo(cube.consolidate(dry_run=True)),
+    "undo the beginning": lambda cube, m: cube.undo(0),
+    "undo a word": lambda cube, m: cube.undo("last"),
     "revise to nothing": lambda cube, m: cube.revise(m.id, ""),
     "revise to too much": lambda cube, m: cube.revise(m.id, HUGE),
     "revise to a naive time": lambda cube, m: cube.revise(m.id, "x", at=NAIVE),
@@ -181,6 +186,12 @@ REFUSED = {
     "dump sealed with bytes": lambda cube, m: cube.dump("never", passphrase=b"word"),
     "dump sealed with half a character": lambda cube, m: cube.dump("never", passphrase="\ud83d"),
     "dump on terms of a word": lambda cube, m: cube.dump("never", terms="MIT"),
+    "credit a bare id": lambda cube, m: cube.credit(m.id, "an answer"),
+    "credit no answer": lambda cube, m: cube.credit([m.id], None),
+    "credit an empty id": lambda cube, m: cube.credit([""], "an answer"),
+    "working without a session": lambda cube, m: cube.working(""),
+    "working with less than nothing": lambda cube, m: cube.working("s1", budget=-1),
+    "working after a list": lambda cube, m: cube.working("s1", before=[m]),
 }
 
 

@@ -6,11 +6,12 @@ Each test first finds the words where they are kept, so that finding nothing aft
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from memos_core import Entry, MemOS, Message, Runtime, Where
+from memos_core import Consolidating, Entry, MemOS, Message, Runtime, Where
 from memos_core.index import strings_in
 from memos_core.testing import HashEmbedder, ScriptedEngine
 from memos_core.tiers.kv import container
@@ -150,3 +151,26 @@ def test_a_check_finds_the_words_wherever_they_are_put(folder: Path) -> None:
         by_id = memos.verify_erasure(receipt.id)
         assert {residue.place for residue in by_words.residues} == set(places)
         assert ([residue.place for residue in by_id.residues], by_id.looked_for) == (["f"], 0)
+
+
+def test_nothing_of_a_source_is_left_in_what_was_consolidated_from_it(folder: Path) -> None:
+    words = ("xylothermic", "quagmirrored", "zephyrmoss")
+    secret = "My brother hid the xylothermic lamp, quagmirrored and zephyrmoss, in the mill"
+    others = [f"The lamp in the mill number {n} was hid by my brother in the night" for n in range(12)]
+    with opened(folder) as memos:
+        cube = memos.cube("notes")
+        long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+        turns = cube.ingest([Message("Ana", text, at=long_ago) for text in (secret, *others)], session="s")
+        first = cube.remember(f"{secret}.", visibility="shared")
+        cube.remember(f"{secret}!", visibility="shared")
+        run = cube.consolidate(Consolidating(turns=13, least=13))
+        assert [str(action.act) for action in run.actions] == ["merge", "gist"]
+        merged = run.actions[0].into
+        flushed(memos)
+        before = held(folder, words)
+        erased = [cube.forget(turns[0].id), cube.forget(merged)]
+        memos.drain()
+        after = held(folder, words)
+        clean = [memos.verify_erasure(each).ok for each in erased]
+    assert (bool(before), after, clean) == (True, set(), [True, True])
+    assert first.id in erased[1].memories

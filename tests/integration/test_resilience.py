@@ -285,6 +285,7 @@ def test_a_really_full_disk_refuses_and_serves_again_when_there_is_room(tiny_dis
     )
 
 
+@pytest.mark.usefixtures("no_copied_catalogs")
 def test_a_store_cannot_be_begun_on_a_full_disk_and_says_so(tiny_disk, open_memos):
     ballast = filled(tiny_disk)
     with pytest.raises(MemOSError):
@@ -614,8 +615,13 @@ STORE_VERBS = {
     "adapters": lambda memos: memos.adapters(),
     "drop_adapters": lambda memos: memos.drop_adapters([]),
     "export_adapter": lambda memos: memos.export_adapter(None, "nowhere"),
+    "activate_adapter": lambda memos: memos.activate_adapter(None),
+    "deactivate_adapter": lambda memos: memos.deactivate_adapter(None),
     "group": lambda memos: memos.group("friends"),
     "groups": lambda memos: memos.groups(),
+    "plan": lambda memos: memos.plan(),
+    "calibrate": lambda memos: memos.calibrate(),
+    "predictor": lambda memos: memos.predictor(),
     "audit": lambda memos: memos.audit(),
     "verify_audit": lambda memos: memos.verify_audit(),
     "forget_cube": lambda memos: memos.forget_cube("notes"),
@@ -626,6 +632,7 @@ STORE_VERBS = {
     "worker": lambda memos: memos.worker(),
     "extract_with": lambda memos: memos.extract_with(None),
     "stats": lambda memos: memos.stats(),
+    "overview": lambda memos: memos.overview(),
     "doctor": lambda memos: memos.doctor(),
 }
 

@@ -109,12 +109,12 @@ class Beside(RuleBasedStateMachine):
         model.check_hits(recall.hits, self.store.now, where=where, k=k, budget=budget)
         if budget is not None:
             return
-        wanted = {entry.id for entry in model.visible(self.store.now, where)}
+        wanted = {entry.id for entry in model.ranked(self.store.now, where)}
         shown = {hit.memory.id for hit in recall}
         if self.index_is_whole or self.store.memos._core.residents.budget or not where.is_empty:
             assert len(shown) == min(k, len(wanted)), "something committed is not found"
         elif k > len(wanted):
-            sharing = {e.id for e in model.visible(self.store.now) if set(terms(query)) & set(terms(e.text))}
+            sharing = {e.id for e in model.ranked(self.store.now) if set(terms(query)) & set(terms(e.text))}
             assert sharing <= shown, "something that shares a word is not found without the index"
 
     # --- the index ----

@@ -11,6 +11,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -182,10 +183,10 @@ class KVMachine(RuleBasedStateMachine):
     @rule(who=principals, choice=which)
     def ask_while_it_changes(self, who: str, choice: int) -> None:
         cube = self.cube(who)
-        stream = self.runtimes[0].stream("What?", cube, budget=BUDGET)
-        next(stream)
-        self.forget(who, choice)
-        stream.finished()
+        with closing(self.runtimes[0].stream("What?", cube, budget=BUDGET)) as stream:
+            next(stream)
+            self.forget(who, choice)
+            stream.finished()
 
     # --- misfortune --------------------------------------------------------------------------
 

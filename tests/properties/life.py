@@ -45,7 +45,7 @@ class Living(Beside):
             self.did(f"{verb}: refused")
             return
         getattr(cube, verb)(entry.id)
-        entry.state = LEADS[verb]
+        entry.state, entry.put_by = LEADS[verb], None
         self.check_audit(owner, name, changes=1)
         self.check_recall(owner, name, entry.text, k=len(model.entries) + 1)
         self.did(verb)

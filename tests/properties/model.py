@@ -31,6 +31,8 @@ class Entry:
     state: str = "live"  # or "archived", "frozen", "expired"
     visibility: str = "private"
     trust: str = "trusted"
+    made_in: int | None = None  # the run of `consolidate` that wrote it
+    put_by: int | None = None  # the run that put it away, unless somebody has moved it since
 
     @property
     def text(self) -> str:
@@ -124,6 +126,11 @@ class CubeModel:
 
     def visible(self, now: datetime, where: Where | None = None) -> list[Entry]:
         return [e for e in self.entries.values() if e.visible(now) and e.matches(where or Where())]
+
+    def ranked(self, now: datetime, where: Where | None = None) -> list[Entry]:
+        """Return what a recall may return: gists only to whoever asks for that kind."""
+        asked = where is not None and "gist" in where.kinds
+        return [entry for entry in self.visible(now, where) if asked or entry.kind != "gist"]
 
     # --- changes: each takes what the store returned, says what is wrong with it, and follows suit ---
 
@@ -304,6 +311,7 @@ class CubeModel:
             assert entry.visible(now), "an expired memory is shown"
             assert facts(hit.memory) == entry.facts(self.links), "a stale memory is shown"
             assert hit.context or entry.matches(where), "a memory is shown that was filtered out"
+            assert entry.kind != "gist" or "gist" in where.kinds, "a gist is shown to whoever did not ask"
             assert 0 <= hit.score <= 1
         found = [hit for hit in hits if not hit.context]
         assert len(found) <= k

@@ -17,7 +17,8 @@ its forks: a fork writes through to its base, a base to its forks, the erased st
 drops what is theirs. In whose words count: revising makes
 trusted, doubt does not go down the line, a link to what is doubted binds nothing. In what a call is
 for: a recall does not ask. In erasing many: words stay after a filter, a filter forgets what is
-frozen, or passes over what is archived, an erased cube can still be entered.
+frozen, or passes over what is archived, an erased cube can still be entered. In idle time: what was
+merged is not put away, or outlives its sources.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ from memos_core.vault import (
     chain,
     forks,
     former,
+    made,
     outbox,
     pasts,
     schema,
     scope,
     statements,
     tx_back,
+    tx_consolidate,
     tx_erase,
     tx_life,
     tx_merge,
@@ -378,6 +381,14 @@ def an_erased_cube_can_be_entered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tx_erase, "update", lambda table: update(table).where(false()))
 
 
+def the_merged_are_not_put_away(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tx_consolidate, "put_by", lambda *given: None)
+
+
+def the_merged_outlive_their_sources(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(made, "products", lambda *given: [])
+
+
 PLANTED: dict[type[StoreMachine], tuple[Plant, ...]] = {
     themes.Writing: (
         settles_without_looking_again,
@@ -432,6 +443,10 @@ PLANTED: dict[type[StoreMachine], tuple[Plant, ...]] = {
         a_filter_forgets_what_is_frozen,
         a_filter_passes_over_the_archived,
         an_erased_cube_can_be_entered,
+    ),
+    themes.Idle: (
+        the_merged_are_not_put_away,
+        the_merged_outlive_their_sources,
     ),
 }
 HUNTS = [
