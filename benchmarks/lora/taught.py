@@ -1,4 +1,4 @@
-"""One person, taught: what the gate says, and how the same questions are answered in four ways."""
+"""One person, taught: what the gate says, and how the same is answered in five ways, at which cost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.lora.costs import Way, break_even
 from benchmarks.lora.people import person
 from memos_core import MemCube, MemOS, Recipe, Runtime, Sampling, Syllabus
 from memos_core.lesson import Curriculum, Pair
@@ -34,9 +35,20 @@ def told(memos: MemOS, *, seed: int, facts: int) -> MemCube:
     """Return a cube with a person's facts."""
     who, sentences = person(seed, facts)
     cube = memos.cube(who)
+    known = {memory.text for memory in cube.list()}
     for sentence in sentences:
-        cube.remember(sentence)
+        if sentence not in known:
+            cube.remember(sentence)
     return cube
+
+
+def pupil_of(memos: MemOS, cube: MemCube, runtime: Runtime, recipe: Recipe) -> Pupil:
+    """Return what a cube's adapter was taught; it is trained where it is not there."""
+    adapter = runtime.train(cube, recipe=recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        memos.export_adapter(adapter, Path(folder) / "adapter")
+        weights = layout.unpack((Path(folder) / "adapter" / layout.MODEL).read_bytes()).weights
+    return Pupil(weights, curriculum(cube.list(), Syllabus()))
 
 
 def taught(
@@ -44,14 +56,16 @@ def taught(
 ) -> tuple[dict[str, Any], Pupil]:
     """Train a cube's adapter; return the figures, and the adapter with its examination."""
     adapter = runtime.train(cube, recipe=recipe, control=control)
-    with tempfile.TemporaryDirectory() as folder:
-        memos.export_adapter(adapter, Path(folder) / "adapter")
-        weights = layout.unpack((Path(folder) / "adapter" / layout.MODEL).read_bytes()).weights
-    lessons = curriculum(cube.list(), Syllabus())
-    facts = [pair for pair in lessons.held_out if pair.kind == "fact"]
-    asked = drawn(lessons.seed, "four ways", facts)[:questions]
-    ways = _in_four_ways(runtime, cube, weights, asked)
-    saved = ways["text"]["seconds"] - ways["adapter"]["seconds"]
+    pupil = pupil_of(memos, cube, runtime, recipe)
+    facts = [pair for pair in pupil.lessons.held_out if pair.kind == "fact"]
+    asked = drawn(pupil.lessons.seed, "four ways", facts)[:questions]
+    memos.evict(memos.segments(cube))  # of an earlier run: making them is part of what they cost
+    ways = _in_every_way(runtime, cube, pupil.weights, asked)
+    costs = {
+        "text": Way(once=0.0, each=ways["text"]["seconds"]),
+        "KV": Way(once=ways["kv"]["build_seconds"], each=ways["kv"]["seconds"]),
+        "LoRA": Way(once=adapter.train_seconds, each=ways["adapter"]["seconds"]),
+    }
     row = {
         "evaluation": asdict(adapter.evaluation),
         "failed": list(adapter.failed),
@@ -59,12 +73,14 @@ def taught(
         "seconds": round(adapter.train_seconds, 1),
         "bytes": adapter.size,
         "ways": ways,
-        "uses_to_break_even": round(adapter.train_seconds / saved) if saved > 0 else None,
+        "tokens_saved": ways["text"]["prompt_tokens"] - ways["adapter"]["prompt_tokens"],
+        "costs": {name: asdict(way) for name, way in costs.items()},
+        "break_even": break_even(costs),
     }
-    return row, Pupil(weights, lessons)
+    return row, pupil
 
 
-def _in_four_ways(
+def _in_every_way(
     runtime: Runtime, cube: MemCube, weights: Weights, asked: Sequence[Pair]
 ) -> dict[str, dict[str, float]]:
     tuned = Runtime(teacher_of(runtime.engine).engine_with(weights, digest="b" * 64))
@@ -72,16 +88,27 @@ def _in_four_ways(
         "base": _answers(runtime, None, asked),
         "adapter": _answers(tuned, None, asked),
         "text": _answers(runtime, cube, asked),
+        "kv": _attached(runtime, cube, asked),
         "both": _answers(tuned, cube, asked),
     }
 
 
-def _answers(runtime: Runtime, cube: MemCube | None, asked: Sequence[Pair]) -> dict[str, float]:
+def _attached(runtime: Runtime, cube: MemCube, asked: Sequence[Pair]) -> dict[str, float]:
+    """Return the figures with the text's states attached, and the seconds that it took to make them."""
+    begin = time.perf_counter()
+    runtime.build(cube)
+    build = time.perf_counter() - begin
+    return {**_answers(runtime, cube, asked, reuse=True), "build_seconds": round(build, 4)}
+
+
+def _answers(
+    runtime: Runtime, cube: MemCube | None, asked: Sequence[Pair], *, reuse: bool = False
+) -> dict[str, float]:
     """Return the share of right answers, and the medians of prompt tokens and seconds to the first token."""
     right, tokens, seconds = [], list[int](), list[float]()
     for pair in asked:
         begin = time.perf_counter()
-        reply = runtime.chat(pair.prompt, cube, sampling=_ANSWER, reuse=False)
+        reply = runtime.chat(pair.prompt, cube, sampling=_ANSWER, reuse=reuse)
         right.append(holds(reply.text, pair.value))
         tokens.append(reply.prompt_tokens)
         seconds.append(reply.first_token or time.perf_counter() - begin)

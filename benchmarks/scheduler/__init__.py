@@ -1,1 +1,1 @@
-"""What durable work costs, and what it survives."""
+"""What the scheduler's parts cost and save."""
