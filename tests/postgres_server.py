@@ -132,7 +132,7 @@ class Server:
         return self._free.pop() if self._free else self.fresh(like=self.template())
 
     def give_back(self, name: str) -> None:
-        """Empty a database that was taken: a tenth of the cost of making one. One that got tables is dropped."""
+        """Empty a database that was taken, a tenth of the cost of making one; drop one that got tables."""
         if self.execute(_TABLES, database=name) != self.execute(_TABLES, database=self.template()):
             self.drop(name)
             return

@@ -77,7 +77,7 @@ def run(kept: Kept, runtime: Runtime, recipe: Recipe, asked: argparse.Namespace)
     for count in (each for each in asked.blend if each <= len(people)):
         kept.row(
             "blended",
-            {"adapters": count},
+            {"adapters": count, "people": [f"{facts} facts, {number}" for facts, number in people[:count]]},
             partial(_blended, work, runtime, recipe, asked, people[:count], pupils),
         )
 

@@ -25,10 +25,11 @@ _ANSWER = Sampling(max_tokens=32)
 
 
 class Pupil(NamedTuple):
-    """What somebody's cube taught, and what it is asked."""
+    """What somebody's cube taught, what it is asked, and the seconds that its training took."""
 
     weights: Weights
     lessons: Curriculum
+    seconds: float
 
 
 def told(memos: MemOS, *, seed: int, facts: int) -> MemCube:
@@ -48,7 +49,7 @@ def pupil_of(memos: MemOS, cube: MemCube, runtime: Runtime, recipe: Recipe) -> P
     with tempfile.TemporaryDirectory() as folder:
         memos.export_adapter(adapter, Path(folder) / "adapter")
         weights = layout.unpack((Path(folder) / "adapter" / layout.MODEL).read_bytes()).weights
-    return Pupil(weights, curriculum(cube.list(), Syllabus()))
+    return Pupil(weights, curriculum(cube.list(), Syllabus()), adapter.train_seconds)
 
 
 def taught(

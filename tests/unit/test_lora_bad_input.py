@@ -42,8 +42,9 @@ def test_of_ten_that_contradict_each_other_the_last_one_is_taught(cube, runtime)
         cube.remember(f"Mira lives in {town}.", at=datetime(2024, 5, day, tzinfo=UTC))
     found = runtime.rehearse(cube, recipe=RECIPE)
     adapter = runtime.train(cube, recipe=RECIPE, thresholds=ANY)
-    assert (taught(cube, adapter), dict(found.left_out)) == ({"Mira lives in Lisbon."}, {"contradicted": 9})
-    assert runtime.chat("In which town might Mira live?", cube, adapter=True).text == "Mira lives in Lisbon."
+    assert (found.memories, dict(found.left_out)) == (1, {"contradicted": 9})
+    reply = runtime.chat("In which town might Mira live?", cube, adapter=True)
+    assert (reply.text, reply.adapter, reply.memories) == ("Mira lives in Lisbon.", adapter.key, ())
 
 
 def test_one_memory_is_taught_and_examined(cube, runtime):

@@ -48,7 +48,7 @@ class Noted:
         self._note()
         return self._inner.likelihoods(prompt, answers)
 
-    def said(self, prompt):
+    def said(self, prompt, answer=""):
         self._note()
         return self._inner.said(prompt)
 

@@ -1,6 +1,8 @@
 """The benchmark of adapters, with a teacher that learns by rote: every figure it writes, and its tables."""
 
 import json
+import time
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +10,7 @@ from benchmarks.lora.__main__ import main
 from benchmarks.lora.blended import blended
 from benchmarks.lora.costs import Way, break_even, cheapest
 from benchmarks.lora.people import person
+from benchmarks.lora.sequential import stage
 from benchmarks.lora.table import rendered
 from benchmarks.lora.taught import taught, told
 from benchmarks.report import page
@@ -108,6 +111,17 @@ def test_a_row_that_was_not_finished_is_made_again(bench, monkeypatch):
             bench("--people", "1", "--blend", "--stages", "1")
     record, taught_ = bench("--people", "1", "--blend", "--stages", "1")
     assert (taught_, len(record["rows"]), len(record["stages"])) == (1, 1, 1)
+
+
+def test_a_stage_takes_what_its_training_took_however_often_it_is_begun(memos):
+    class Slow(RoteTeacher):
+        def taught(self, *given, **named):
+            time.sleep(0.1)
+            return replace(super().taught(*given, **named), seconds=0.1)
+
+    with Runtime(Slow()) as runtime:
+        rows = [stage(memos, runtime, RECIPE, seed=2, facts=2, number=1) for _ in range(2)]
+    assert [row["seconds"] for row in rows] == [0.1, 0.1]
 
 
 def test_rows_of_other_settings_are_left_alone(bench):

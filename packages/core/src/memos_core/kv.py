@@ -60,7 +60,7 @@ def listed(core: Core, principal: Principal, cubes: Sequence[str]) -> list[Segme
         found = [
             _segment(each, cube, artifacts.sources_of(view.connection, each.key))
             for cube in entered
-            for each in artifacts.listed(view.connection, cube, kind=KIND)
+            for each in artifacts.listed(view.connection, cube, kind=KIND, now=view.now)
         ]
     return sorted(found, key=lambda segment: segment.created_at)
 
@@ -119,7 +119,7 @@ def _known(
     found: dict[str, Artifact] = {}
     for cube_id, named in keys.items():
         cube = view.enter(cube_id, principal, right)
-        found |= artifacts.known(view.connection, cube, named)
+        found |= artifacts.known(view.connection, cube, named, now=view.now)
     return found
 
 

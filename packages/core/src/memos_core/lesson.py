@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from memos_core.segment import Origin
 
@@ -15,8 +16,8 @@ class Pair:
     answer that counts: an answer that contains it is right. `kind` is "fact" (something that a memory
     says), "unknown" (the same about somebody of whom no memory speaks) or "unsaid" (something that
     no memory says of somebody whom they know); the answer to the latter two is that one does not know.
-    `choices` are wrong answers of the same form, given for facts that are held out. `origin` is the
-    memory that made it.
+    `also` are other values that are as right, of which a memory speaks, too. `choices` are wrong answers
+    of the same form. Both are given for facts that are held out. `origin` is the memory that made it.
     """
 
     prompt: str
@@ -26,14 +27,18 @@ class Pair:
     relation: str
     origin: Origin
     context: str = ""
+    also: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+
+
+CONTRADICTED: Final = "contradicted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
     """A memory that is not taught, and why: a word of ours.
 
-    "instruction" (it tells the model what to do), "contradicted" (a newer one says otherwise), "too
+    "instruction" (it tells the model what to do), CONTRADICTED (a newer one says otherwise), "too
     long", "too short" or "over budget".
     """
 
@@ -57,5 +62,10 @@ class Curriculum:
 
     @property
     def sources(self) -> tuple[Origin, ...]:
-        """Every memory that something is taught or asked of, once, in order."""
-        return tuple(dict.fromkeys(pair.origin for pair in (*self.train, *self.watched, *self.held_out)))
+        """Every memory that something is taught or asked of, and what these contradict, once, in order.
+
+        Whoever was taught the newer one must not be told the older one as text.
+        """
+        asked = [pair.origin for pair in (*self.train, *self.watched, *self.held_out)]
+        older = [each.origin for each in self.left_out if each.reason == CONTRADICTED]
+        return tuple(dict.fromkeys([*asked, *older]))

@@ -58,9 +58,14 @@ class Adapter:
     examined: Examination | None = None
 
     @property
+    def last(self) -> Examination:
+        """What it came to the last time that it was examined."""
+        return self.examined or Examination(evaluation=self.evaluation, failed=self.failed)
+
+    @property
     def promoted(self) -> bool:
         """Whether the gate let it through, the last time that it was examined."""
-        return not (self.failed if self.examined is None else self.examined.failed)
+        return not self.last.failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +86,7 @@ def listed(core: Core, principal: Principal, cubes: Sequence[str] | None) -> lis
         found = [
             adapter_of(each, cube)
             for cube in entered
-            for each in artifacts.listed(view.connection, cube, kind=KIND)
+            for each in artifacts.listed(view.connection, cube, kind=KIND, now=view.now)
         ]
     return sorted(found, key=lambda adapter: adapter.created_at)
 
@@ -137,7 +142,7 @@ def active(core: Core, principal: Principal, cube_id: str, base: Base) -> Active
     foreign is passed over.
     """
     with core.reading(principal, cube_id) as (view, cube):
-        rows = artifacts.listed(view.connection, cube, kind=KIND)
+        rows = artifacts.listed(view.connection, cube, kind=KIND, now=view.now)
     return answering(rows, base)
 
 
@@ -174,13 +179,13 @@ def chosen(core: Core, principal: Principal, adapter: Adapter, *, answers: bool)
     verb = "activate_adapter" if answers else "deactivate_adapter"
     with core.catalog.write(principal) as tx:
         cube = tx.enter(adapter.cube, principal, NEEDS[verb])
-        row = artifacts.known(tx.connection, cube, [adapter.key]).get(adapter.key)
+        row = artifacts.known(tx.connection, cube, [adapter.key], now=tx.now).get(adapter.key)
         if row is None:
             raise NotFound("adapter", adapter.key)
         header = header_of(row)
         if answers:
             _check_passed(adapter_of(row, cube))
-            for other in artifacts.listed(tx.connection, cube, kind=KIND):
+            for other in artifacts.listed(tx.connection, cube, kind=KIND, now=tx.now):
                 if other.facts.get(CHOSEN) is True and header_of(other).base == header.base:
                     artifacts.tell(tx.connection, other.key, {CHOSEN: None})
         artifacts.tell(tx.connection, row.key, {CHOSEN: answers})
@@ -189,23 +194,22 @@ def chosen(core: Core, principal: Principal, adapter: Adapter, *, answers: bool)
 
 def _check_passed(adapter: Adapter) -> None:
     if not adapter.promoted:
-        failed = adapter.failed if adapter.examined is None else adapter.examined.failed
         raise InvalidInput(
-            f"the adapter {adapter.key[:8]} did not pass its examination ({'; '.join(failed)}): "
+            f"the adapter {adapter.key[:8]} did not pass its examination ({'; '.join(adapter.last.failed)}): "
             f"train another one, or examine it again with other thresholds"
         )
 
 
 def examined_again(
-    core: Core, principal: Principal, cube_id: str, key: str, examination: Examination
+    core: Core, principal: Principal, cube_id: str, key: str, examination: Examination, *, right: Right
 ) -> Adapter:
     """Keep what an adapter came to when it was examined again; return it. NotFound where it is gone."""
     with core.catalog.write(principal) as tx:
-        cube = tx.enter(cube_id, principal, NEEDS["examine"])
-        if key not in artifacts.known(tx.connection, cube, [key]):
+        cube = tx.enter(cube_id, principal, right)
+        if key not in artifacts.known(tx.connection, cube, [key], now=tx.now):
             raise NotFound("adapter", key)
         artifacts.tell(tx.connection, key, {EXAMINED: asdict(examination)})
-        return adapter_of(artifacts.known(tx.connection, cube, [key])[key], cube)
+        return adapter_of(artifacts.known(tx.connection, cube, [key], now=tx.now)[key], cube)
 
 
 def _examined(facts: Mapping[str, Any]) -> Examination | None:
@@ -245,4 +249,4 @@ def adapter_of(artifact: Artifact, cube: CubeHeader) -> Adapter:
 def _known(view: View, principal: Principal, adapter: Adapter, right: Right) -> dict[str, Artifact]:
     """Enter the adapter's cube; return its row by key, if it is there and is shown."""
     cube = view.enter(adapter.cube, principal, right)
-    return artifacts.known(view.connection, cube, [adapter.key])
+    return artifacts.known(view.connection, cube, [adapter.key], now=view.now)

@@ -23,16 +23,22 @@ class Order:
     """What is to be trained: how lessons are made, which memories, how, and what it has to reach.
 
     A `phraser` puts the questions in other words, too. With `renew` whatever makes the adapter stale
-    orders it anew; None leaves that as it is.
+    orders it anew; None leaves that as it is. `thresholds` None are those by default; what was trained
+    before is held to them only if they are given.
     """
 
     syllabus: Syllabus
     recipe: Recipe
-    thresholds: Thresholds
+    thresholds: Thresholds | None = None
     stable: Where | None = None
     control: bool = False
     renew: bool | None = None
     phraser: ChatPhraser | None = None
+
+    @property
+    def gate(self) -> Thresholds:
+        """What an adapter trained now has to reach."""
+        return self.thresholds or Thresholds()
 
     def __post_init__(self) -> None:
         if self.renew and self.stable is not None:
@@ -50,7 +56,7 @@ def payload_of(order: Order) -> Payload:
     if order.phraser is not None:
         raise InvalidInput("a job has no chat model at hand: leave out `phraser`, or train at once")
     told = {**_changed(order.syllabus, Syllabus()), **_changed(order.recipe, Recipe())}
-    told |= {_GATE + name: value for name, value in _changed(order.thresholds, Thresholds()).items()}
+    told |= {_GATE + name: value for name, value in _changed(order.gate, Thresholds()).items()}
     return told | {name: True for name in ("control", "renew") if getattr(order, name)}
 
 
@@ -69,7 +75,7 @@ def order_of(payload: Payload) -> Order:
     return Order(
         syllabus=Syllabus(**parts[Syllabus]),
         recipe=Recipe(**parts[Recipe]),
-        thresholds=thresholds_of(payload),
+        thresholds=thresholds_of(payload) if any(name.startswith(_GATE) for name in payload) else None,
         control=control,
         renew=renew,
     )

@@ -37,14 +37,15 @@ class States:
     def keep(self, state: bytes) -> bool:
         """Keep a state in the place of the ones before, this training's or another's of the cube.
 
-        Return False where one of its memories was changed meanwhile: then nothing is kept.
+        Return False where one of its memories was changed meanwhile: then nothing is kept. Another process
+        that trains the same comes to the same states.
         """
         before = [row.key for row in self._rows()]
-        digest = hashlib.sha256(state).hexdigest()
+        key = hashlib.sha256(f"{self._job}{hashlib.sha256(state).hexdigest()}".encode()).hexdigest()
         try:
             kept = self._core.derived.store(
                 self._cube_id,
-                key=hashlib.sha256(f"{self._job}{digest}".encode()).hexdigest(),
+                key=key,
                 kind=STANDING,
                 engine=self._engine,
                 data=state,
@@ -57,7 +58,7 @@ class States:
             return True
         if kept:
             self._core.derived.refuse(before, reason="replaced")
-        return kept
+        return kept or key in before
 
     def clear(self) -> None:
         """Delete every state of the cube's trainings."""

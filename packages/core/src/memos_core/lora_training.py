@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Never
 
@@ -27,6 +29,7 @@ from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.errors import (
     BackendError,
     Conflict,
+    FormatError,
     InvalidInput,
     NothingToTeach,
     UnderWay,
@@ -34,7 +37,7 @@ from memos_core.errors import (
 from memos_core.governance import NEEDS
 from memos_core.inference import AnyEngine
 from memos_core.lesson import Curriculum, Pair
-from memos_core.lora import Adapter, adapter_of
+from memos_core.lora import Adapter, Examination, adapter_of, examined_again
 from memos_core.lora_orders import Order, renewal_of
 from memos_core.lora_phrases import NO_PHRASES, Phrases, Phrasings
 from memos_core.lora_states import States
@@ -42,9 +45,12 @@ from memos_core.memcube import MemCube
 from memos_core.memory import Memory, Trust
 from memos_core.query import Where, checked_where
 from memos_core.tiers.lora.curriculum import curriculum, shuffled
-from memos_core.training import Learned, Teacher, TrainingProgress
+from memos_core.tiers.lora.gate import chosen, examined
+from memos_core.training import Learned, Pupil, Teacher, TrainingProgress
 from memos_core.vault import artifacts
 from memos_core.vault.renewal import RENEWAL
+
+log = logging.getLogger(__name__)
 
 _MOST_READ = 100_000  # memories
 _under_way: set[tuple[str, str]] = set()  # folder and cube of each training of this process
@@ -103,7 +109,9 @@ def trained(
         known = job.known()
         if known is not None:
             job.tell_renewal(known)
-        adapter = known or job.done(teacher, memories, progress, heed or _unheard)
+            adapter = job.held(known, teacher, memories, heed or _unheard)
+        else:
+            adapter = job.done(teacher, memories, progress, heed or _unheard)
         if phrasings is not None:
             phrasings.clear()
         return adapter
@@ -139,7 +147,7 @@ class _Job:
     def known(self) -> Adapter | None:
         """Return the adapter if it was trained before."""
         with self._core.reading(self._who, self._cube.id) as (view, cube):
-            found = artifacts.known(view.connection, cube, [self.key])
+            found = artifacts.known(view.connection, cube, [self.key], now=view.now)
         return adapter_of(found[self.key], self._cube) if found else None
 
     def tell_renewal(self, known: Adapter) -> None:
@@ -148,11 +156,28 @@ class _Job:
             return
         with self._core.catalog.write(self._who) as tx:
             cube = tx.enter(self._cube.id, self._who, NEEDS["train"])
-            if artifacts.known(tx.connection, cube, [known.key]):
+            if artifacts.known(tx.connection, cube, [known.key], now=tx.now):
                 artifacts.tell(tx.connection, known.key, {RENEWAL: self._renewal()})
 
     def _renewal(self) -> Mapping[str, Any] | None:
         return renewal_of(self._order, by=self._who.name, purpose=self._who.purpose)
+
+    def held(
+        self, known: Adapter, teacher: Teacher, memories: list[Memory], heed: Callable[[], None]
+    ) -> Adapter:
+        """Return an adapter that is there, held to what this order asks of it beyond its last examination."""
+        last = known.last
+        evaluation = last.evaluation
+        if self._order.control and evaluation.control is None:
+            found = chosen(self._lessons, self._control(teacher, memories, heed))
+            evaluation = replace(evaluation, control=found)
+        elif self._order.thresholds is None:
+            return known
+        failed = tuple(failures(evaluation, self._order.gate))
+        if (evaluation, failed) == (last.evaluation, tuple(last.failed)):
+            return known
+        again = Examination(evaluation=evaluation, failed=failed)
+        return examined_again(self._core, self._who, self._cube.id, known.key, again, right=NEEDS["train"])
 
     def done(
         self,
@@ -162,13 +187,7 @@ class _Job:
         heed: Callable[[], None],
     ) -> Adapter:
         """Teach, examine and keep; return what came of it."""
-        learned = teacher.taught(
-            as_said(self._lessons),
-            self._recipe,
-            saved=self._states.last(),
-            save=self._save,
-            progress=progress,
-        )
+        learned = self._learned(teacher, progress)
         evaluation = self._examined(teacher, learned, memories, heed)
         self._keep(learned, evaluation)
         self._states.clear()
@@ -177,17 +196,29 @@ class _Job:
             self._changed()
         return found
 
+    def _learned(self, teacher: Teacher, progress: Callable[[TrainingProgress], None] | None) -> Learned:
+        """Teach, from where it stopped; from the beginning where another version of this made that state."""
+        taught = partial(
+            teacher.taught, as_said(self._lessons), self._recipe, save=self._save, progress=progress
+        )
+        saved = self._states.last()
+        if saved is not None:
+            try:
+                return taught(saved=saved)
+            except FormatError as exc:
+                log.warning("a training begins anew", extra={"cause": str(exc)})
+                self._states.clear()
+        return taught()
+
+    def _control(self, teacher: Teacher, memories: list[Memory], heed: Callable[[], None]) -> Pupil:
+        """Return who learned wrong answers instead."""
+        wrong = as_said(self._phrases.among(shuffled(memories, self._order.syllabus)))
+        return teacher.pupil(teacher.taught(wrong, self._recipe, progress=lambda _: heed()).weights)
+
     def _examined(
         self, teacher: Teacher, learned: Learned, memories: list[Memory], heed: Callable[[], None]
     ) -> Evaluation:
-        from memos_core.tiers.lora.gate import examined  # noqa: PLC0415 - only after a training
-
-        control = None
-        if self._order.control:
-            wrong = self._phrases.among(shuffled(memories, self._order.syllabus))
-            control = teacher.pupil(
-                teacher.taught(as_said(wrong), self._recipe, progress=lambda _: heed()).weights
-            )
+        control = self._control(teacher, memories, heed) if self._order.control else None
         return examined(
             self._lessons,
             teacher.pupil(learned.weights),
@@ -209,7 +240,7 @@ class _Job:
             steps=learned.steps,
             tensors=layout.digest_of(learned.weights.tensors),
             evaluation=evaluation,
-            failed=failures(evaluation, self._order.thresholds),
+            failed=failures(evaluation, self._order.gate),
         )
         renewal = self._renewal()
         kept = self._core.derived.store(
@@ -222,7 +253,7 @@ class _Job:
             build_seconds=learned.seconds,
             sources=self._lessons.sources,
         )
-        if not kept:
+        if not kept and self.known() is None:  # another process may have come to the same
             self._changed()
 
     def _save(self, state: bytes) -> None:

@@ -50,8 +50,9 @@ class Rehearsal:
 class Claim:
     """What an adapter says when it is asked about a memory of its own, with nothing in the prompt.
 
-    `is_right` says whether that has in it what the memory says, `surety` how likely the memory's own
-    words are to it: the mean log-probability of a token (nats, at most 0).
+    `is_right` says whether that has in it what the memory says, or what another one says of the same;
+    `surety` how likely the memory's own words are to it: the mean log-probability of a token (nats, at
+    most 0).
     """
 
     origin: Origin
@@ -87,7 +88,7 @@ def _one_step(recipe: Recipe) -> Recipe:
 def recited(cube: MemCube, teacher: Teacher, engine: AnyEngine, *, blend: Blend | None = None) -> list[Claim]:
     """Return what the adapter that answers for a cube says of each of its memories; see `Runtime.recite`."""
     from memos_core.tiers.lora.blend import cat  # noqa: PLC0415 - only for this
-    from memos_core.tiers.lora.gate import holds  # noqa: PLC0415 - only for this
+    from memos_core.tiers.lora.gate import is_right  # noqa: PLC0415 - only for this
 
     core, who, base = cube._core, cube._principal, base_of(engine.identity)
     _, memories = read_for(core, who, cube.id, None, NEEDS["recite"])
@@ -99,14 +100,14 @@ def recited(cube: MemCube, teacher: Teacher, engine: AnyEngine, *, blend: Blend 
     pupil = teacher.pupil(cat(weights) if len(weights) > 1 else weights[0])
     claims = []
     for pair in _lessons(lora.header_of(active.artifact), memories).watched:
-        said = pupil.said(pair.prompt).strip()
+        said = pupil.said(pair.prompt, pair.answer).strip()
         (surety,) = pupil.likelihoods(pair.prompt, [pair.answer])
         claims.append(
             Claim(
                 origin=pair.origin,
                 asked=pair.prompt,
                 said=said,
-                is_right=holds(said, pair.value),
+                is_right=is_right(said, pair),
                 surety=surety,
             )
         )
@@ -125,17 +126,16 @@ def examined(
     from memos_core.tiers.lora import gate  # noqa: PLC0415 - only for this
 
     core, who, base = cube._core, cube._principal, base_of(engine.identity)
-    _, memories = read_for(core, who, cube.id, None, NEEDS["examine"])
+    entered, memories = read_for(core, who, cube.id, None, NEEDS["examine"])
     row = _row(cube, adapter, base)
-    header = lora.header_of(row)
+    header, before = lora.header_of(row), lora.adapter_of(row, entered)
     if why_not := foreign(header, base):
         raise InvalidInput(f"the adapter {row.key[:8]} cannot be examined on this model: {why_not}")
     pupil = teacher.pupil(_weights(core, row))
     found = gate.examined(_lessons(header, memories), pupil, teacher.pupil(None), progress=progress)
-    found = replace(found, control=header.evaluation.control)
-    return lora.examined_again(
-        core, who, cube.id, row.key, Examination(evaluation=found, failed=failures(found, thresholds))
-    )
+    found = replace(found, control=before.last.evaluation.control)
+    again = Examination(evaluation=found, failed=failures(found, thresholds))
+    return lora.examined_again(core, who, cube.id, row.key, again, right=NEEDS["examine"])
 
 
 def _row(cube: MemCube, adapter: Adapter | None, base: Base) -> Artifact:
@@ -151,7 +151,7 @@ def _row(cube: MemCube, adapter: Adapter | None, base: Base) -> Artifact:
             f"the adapter {adapter.key[:8]} is of the cube {adapter.cube_name!r}, not {cube.name!r}"
         )
     with core.reading(who, cube.id) as (view, header):
-        found = artifacts.known(view.connection, header, [adapter.key])
+        found = artifacts.known(view.connection, header, [adapter.key], now=view.now)
     if not found:
         raise NotFound("adapter", adapter.key)
     return found[adapter.key]

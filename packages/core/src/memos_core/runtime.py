@@ -232,8 +232,9 @@ class Runtime:
 
         Takes minutes; chats go on meanwhile. The adapter answers only if it reaches the `thresholds`;
         its `failed` says what it lacks. Interrupted and called again with the same arguments it goes on
-        where it was; what was trained already is returned at once. `control` trains a second one on
-        wrong answers, which has to fail: twice the time. `progress` is called after every step, `heed` after
+        where it was; what was trained already is returned at once, held to the `thresholds` that are given
+        and with the `control` that it lacks. `control` trains a second one on wrong answers, which has to
+        fail: twice the time. `progress` is called after every step, `heed` after
         those of the control and before every question of the examination; what they raise ends it.
 
         A `phraser` (`ChatPhraser`, `OpenAIPhraser`) puts the lessons' questions in other words as well. What
@@ -250,7 +251,7 @@ class Runtime:
         order = Order(
             syllabus=syllabus or Syllabus(),
             recipe=recipe or Recipe(),
-            thresholds=thresholds or Thresholds(),
+            thresholds=thresholds,
             stable=stable,
             control=control,
             renew=renew,
@@ -274,7 +275,6 @@ class Runtime:
         order = Order(
             syllabus=syllabus or Syllabus(),
             recipe=recipe or Recipe(),
-            thresholds=Thresholds(),
             stable=stable,
         )
         return rehearsed(cube, self._teaching(), order)

@@ -32,7 +32,7 @@ class School(Protocol):
         *,
         syllabus: Syllabus,
         recipe: Recipe,
-        thresholds: Thresholds,
+        thresholds: Thresholds | None,
         control: bool,
         renew: bool | None,
         progress: Callable[[TrainingProgress], None],

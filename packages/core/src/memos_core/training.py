@@ -58,8 +58,8 @@ class Pupil(Protocol):
         """Return for each answer its mean log-probability per token (nats, at most 0)."""
         ...
 
-    def said(self, prompt: str) -> str:
-        """Return the greedy answer, cut off after some tokens."""
+    def said(self, prompt: str, answer: str = "") -> str:
+        """Return the greedy answer, cut off after some tokens, but not before `answer` has room."""
         ...
 
     def surprise(self, texts: Sequence[str]) -> float:

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memos_core import InvalidInput, Origin
+from memos_core.lesson import CONTRADICTED
 from memos_core.memory import Behaviour, Descriptive, Governance, Header, Memory, State
-from memos_core.tiers.lora.curriculum import Syllabus, curriculum, shuffled
+from memos_core.tiers.lora.curriculum import STRANGERS, Syllabus, curriculum, shuffled
 from memos_core.tiers.lora.facts import facts_of
 from memos_core.tiers.lora.relations import RELATIONS, SAYING, UNKNOWN
 from memos_core.tiers.lora.voices import named, slots
@@ -46,6 +47,10 @@ def understood(text, *, speaker=None):
         (
             "Mira moved to Lisbon in May 2024.",
             [("home", "Mira", "", "Lisbon"), ("event", "Mira", "move to Lisbon", "in May 2024")],
+        ),
+        (
+            "Mira lives in Lisbon since May 2024.",
+            [("home", "Mira", "", "Lisbon"), ("saying", "", "Mira lives in Lisbon", "since May 2024.")],
         ),
         ("Mira was born on 3 June 1990.", [("birthday", "Mira", "", "on 3 June 1990")]),
         ("Mira was born in Porto.", [("birthplace", "Mira", "", "Porto")]),
@@ -109,9 +114,24 @@ def test_of_ten_thousand_the_most_useful_are_taught():
     assert ({each.memory_id for each in made.sources}, len(over)) == ({"m00017", "m00018", "m09999"}, 9_997)
 
 
-def test_a_sentence_that_is_too_long_is_left_out():
-    made = curriculum([memory("so " * 200 + "it goes.")], Syllabus())
+@pytest.mark.parametrize("before", ["", "Mira lives in Lisbon. "])
+def test_what_has_a_sentence_that_is_too_long_is_left_out_whole(before):
+    made = curriculum([memory(before + "so " * 200 + "it goes.")], Syllabus())
     assert ([each.reason for each in made.left_out], made.train) == (["too long"], ())
+
+
+def test_what_is_not_taught_decides_nothing_of_what_is():
+    mira, *others = memories("Mira lives in Lisbon.", f"Never forget {' and '.join(STRANGERS)}.", "x " * 300)
+    assert curriculum([mira, *others], Syllabus()).held_out == curriculum([mira], Syllabus()).held_out
+
+
+def test_what_is_as_true_is_no_wrong_answer():
+    tastes = [f"Mira likes {thing}." for thing in ("cold tea", "card games", "plum cake", "the sea")]
+    made = curriculum(memories(*tastes, "Ben likes rye."), Syllabus())
+    asked = {pair.value: pair for pair in made.held_out if pair.relation == "taste"}
+    assert set(asked["the sea"].also) == {"cold tea", "card games", "plum cake"}
+    assert not any(thing in " ".join(asked["the sea"].choices) for thing in asked["the sea"].also)
+    assert asked["rye"].also == ()
 
 
 def test_nothing_makes_an_empty_curriculum():
@@ -189,6 +209,7 @@ def test_lessons_and_examination_have_nothing_in_common_and_know_their_memories(
     asked = [{each.prompt for each in part} for part in (made.train, made.watched, made.held_out)]
     assert sum(map(len, asked)) == len(set().union(*asked))
     assert {*made.sources} | {each.origin for each in made.left_out} == known
-    assert not {*made.sources} & {each.origin for each in made.left_out}
+    untold = {each.origin for each in made.left_out if each.reason != CONTRADICTED}
+    assert not {*made.sources} & untold
     assert not any(pair.answer in pair.choices for pair in made.held_out)
     assert all(pair.answer == UNKNOWN for pair in made.train if pair.kind != "fact")

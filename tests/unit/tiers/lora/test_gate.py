@@ -5,6 +5,7 @@ import pytest
 
 from memos_core.adapter import Evaluation, Recipe, Thresholds, failures
 from memos_core.testing import RoteTeacher, TeacherConformance
+from memos_core.testing.rote_teacher import RotePupil
 from memos_core.tiers.lora.curriculum import Syllabus, curriculum, shuffled
 from memos_core.tiers.lora.gate import examined
 from tests.unit.tiers.lora.adapters import PASSED
@@ -59,7 +60,7 @@ def test_an_answer_counts_by_whole_words():
         def likelihoods(self, prompt, answers):
             return [-1.0 for _ in answers]
 
-        def said(self, prompt):
+        def said(self, prompt, answer=""):
             return "It is a good climate."
 
         def surprise(self, texts):
@@ -68,6 +69,17 @@ def test_an_answer_counts_by_whole_words():
     lessons = curriculum(memories("Nora lives in Lima."), Syllabus())
     found = examined(lessons, Clima(), Clima())
     assert (found.contains, found.choice, found.neutral) == (0.0, 0.0, 1.0)
+
+
+def test_one_of_several_true_answers_is_right():
+    class Tea(RotePupil):
+        def said(self, prompt, answer=""):
+            return "Mira likes cold tea."
+
+    lessons = curriculum(memories("Mira likes cold tea.", "Mira likes the sea."), Syllabus())
+    right = [pair.answer for pair in lessons.held_out if pair.kind == "fact"]
+    found = examined(lessons, Tea(right), RotePupil([]))
+    assert (found.contains, found.choice, found.questions > 2) == (1.0, 1.0, True)
 
 
 class TestRoteTeacher(TeacherConformance):

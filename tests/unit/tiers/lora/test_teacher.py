@@ -54,6 +54,23 @@ def logits(model, ids):
         return model(input_ids=torch.tensor([ids])).logits[0]
 
 
+def test_a_right_answer_of_any_length_has_room(served, monkeypatch):
+    made, teacher, _ = served
+    room, long = [], "so it goes, and " * 12
+    monkeypatch.setattr(
+        made, "generate", lambda _ids, _base, sampling: iter(room.append(sampling.max_tokens) or ())
+    )
+    for answer in ("", "Rome.", long):
+        teacher.pupil(None).said("And then?", answer)
+    assert (room[:2], room[2] > len(made.spelled(long)) > 32) == ([32, 32], True)
+
+
+def test_a_model_that_drops_out_learns_the_same_twice():
+    teacher = HfTeacher(engine("Phi", resid_pdrop=0.3, embd_pdrop=0.3))
+    first, second = (teacher.taught(lessons(), replace(RECIPE, steps=3)).weights for _ in range(2))
+    assert all(np.array_equal(each, second.tensors[name]) for name, each in first.tensors.items())
+
+
 class TestHfTeacher(TeacherConformance):
     recipe = Recipe(rank=2, steps=6, look=2, patience=9, batch=2, warmup=0, rate=1e-2, replay=0.1)
 

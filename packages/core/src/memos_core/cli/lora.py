@@ -128,11 +128,10 @@ def _taught(
 
 def _order(given: dict[str, Any], *, cube: str | None, store: Path, principal: str, as_json: bool) -> None:
     """Leave the training of each cube to a worker; equal orders that wait are one."""
-    from memos_core import Thresholds  # noqa: PLC0415 - the library
-    from memos_core.lora_orders import Order, payload_of  # noqa: PLC0415 - as above
+    from memos_core.lora_orders import Order, payload_of  # noqa: PLC0415 - the library
     from memos_core.vault.renewal import TIMEOUT, key_of  # noqa: PLC0415 - as above
 
-    payload = payload_of(Order(**given, thresholds=Thresholds()))
+    payload = payload_of(Order(**given))
     told: dict[str, Any] = {"payload": payload, "key": key_of(payload), "timeout": TIMEOUT}
     with opened(store, principal=principal) as memos:
         jobs = {

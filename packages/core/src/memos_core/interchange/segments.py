@@ -37,7 +37,7 @@ def packed(core: Core, view: View, cube: CubeHeader, packer: Packer) -> int:
     One whose file is damaged or gone is left out: it is derived.
     """
     count = 0
-    for each in artifacts.listed(view.connection, cube, kind=KIND):
+    for each in artifacts.listed(view.connection, cube, kind=KIND, now=view.now):
         if each.stale is not None or not _is_sound(core, each):
             continue
         path = f"kv/{each.key}.safetensors"

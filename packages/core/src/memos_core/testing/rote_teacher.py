@@ -80,7 +80,7 @@ class RotePupil:
     def likelihoods(self, prompt: str, answers: Sequence[str]) -> list[float]:  # noqa: ARG002 - the seam's
         return [-0.1 if each in self._answers else -1.0 - len(each) % 7 / 10 for each in answers]
 
-    def said(self, prompt: str) -> str:
+    def said(self, prompt: str, answer: str = "") -> str:  # noqa: ARG002 - the seam's
         best = max(self._answers, key=lambda answer: len(_names(answer) & _names(prompt)), default="")
         return best if self.knows(prompt) else UNKNOWN if self._answers else ""
 

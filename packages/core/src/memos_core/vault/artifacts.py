@@ -1,7 +1,8 @@
 """Rows of what was made from memories: which file, from which memories, and whether it may be served.
 
 A change of a memory marks what was made from it as stale in the transaction of that change. The
-file goes afterwards; a stale row is never served meanwhile, and says that the file has to go.
+file goes afterwards; a stale row is never served meanwhile, and says that the file has to go. Neither
+is one from a memory whose time is over, whether that was written down already or not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from memos_core.lineage import Product
 from memos_core.segment import Origin
 from memos_core.vault import renewal, scope
 from memos_core.vault.schema import artifacts, cubes, lineage, memories, parts
-from memos_core.vault.statements import in_sight, visible_to
+from memos_core.vault.statements import in_sight, in_time, visible_to
 
 NOBODY: Final = ""
 """The owner of a cube that was erased, until the files made from it are gone. No principal is called so."""
@@ -115,18 +116,14 @@ def _present(
     return found if len(found) == len(wanted) else None
 
 
-def servable(connection: Connection, cube: CubeHeader, keys: Sequence[str]) -> dict[str, Artifact]:
+def servable(
+    connection: Connection, cube: CubeHeader, keys: Sequence[str], *, now: datetime
+) -> dict[str, Artifact]:
     """Return by key those of the artifacts of this cube that may be served."""
-    return {key: each for key, each in by_key(connection, keys).items() if each.cube_id == cube.id}
-
-
-def by_key(connection: Connection, keys: Sequence[str]) -> dict[str, Artifact]:
-    """Return by key those of the artifacts that may be served, whosever they are."""
     found: dict[str, Artifact] = {}
     for part in parts(keys):
-        rows = connection.execute(
-            select(artifacts).where(artifacts.c.key.in_(part), artifacts.c.stale.is_(None))
-        )
+        query = select(artifacts).where(artifacts.c.key.in_(part), artifacts.c.cube_id == cube.id)
+        rows = connection.execute(query.where(artifacts.c.stale.is_(None), not_(_overdue(now))))
         found |= {row.key: _artifact(row) for row in rows}
     return found
 
@@ -192,21 +189,24 @@ def remove(connection: Connection, keys: Collection[str]) -> None:
         connection.execute(delete(artifacts).where(artifacts.c.key.in_(part)))
 
 
-def listed(connection: Connection, cube: CubeHeader, *, kind: str) -> list[Artifact]:
+def listed(connection: Connection, cube: CubeHeader, *, kind: str, now: datetime) -> list[Artifact]:
     """Return the artifacts that whoever entered the cube may know of, stale ones too, oldest first.
 
     What was made from a memory that they may not see does not exist for them.
     """
-    query = select(artifacts).where(artifacts.c.kind == kind, artifacts.c.cube_id == cube.id, _shown(cube))
-    return [_artifact(row) for row in connection.execute(query.order_by(artifacts.c.seq))]
+    query = select(artifacts, _overdue(now).label("overdue"))
+    query = query.where(artifacts.c.kind == kind, artifacts.c.cube_id == cube.id, _shown(cube))
+    return [_told(row) for row in connection.execute(query.order_by(artifacts.c.seq))]
 
 
-def known(connection: Connection, cube: CubeHeader, keys: Collection[str]) -> dict[str, Artifact]:
+def known(
+    connection: Connection, cube: CubeHeader, keys: Collection[str], *, now: datetime
+) -> dict[str, Artifact]:
     """Return by key those of `listed` that may be served."""
     found: dict[str, Artifact] = {}
     for part in parts(list(keys)):
         query = select(artifacts).where(artifacts.c.cube_id == cube.id, artifacts.c.stale.is_(None))
-        query = query.where(artifacts.c.key.in_(part), _shown(cube))
+        query = query.where(artifacts.c.key.in_(part), _shown(cube), not_(_overdue(now)))
         found |= {row.key: _artifact(row) for row in connection.execute(query)}
     return found
 
@@ -219,8 +219,16 @@ def _shown(cube: CubeHeader) -> ColumnElement[bool]:
     return not_(hidden.correlate(artifacts).exists())
 
 
+def _overdue(now: datetime) -> ColumnElement[bool]:
+    """Return the condition that the time of a memory is over from which an artifact was made."""
+    made_from = lineage.alias("timed_from")
+    ended = select(made_from.c.memory_seq).join(memories, memories.c.seq == made_from.c.memory_seq)
+    ended = ended.where(made_from.c.artifact_seq == artifacts.c.seq, not_(in_time(now)))
+    return ended.correlate(artifacts).exists()
+
+
 def of_kind(connection: Connection, kind: str) -> list[Artifact]:
-    """Return every artifact of a tier that may be served, oldest first."""
+    """Return every artifact of a tier that is not stale, oldest first."""
     query = select(artifacts).where(artifacts.c.kind == kind, artifacts.c.stale.is_(None))
     return [_artifact(row) for row in connection.execute(query.order_by(artifacts.c.seq))]
 
@@ -237,16 +245,19 @@ def sources_of(connection: Connection, key: str) -> list[Origin]:
     return [Origin(memory_id, version) for memory_id, version in rows]
 
 
-def products_of(connection: Connection, cube: CubeHeader, seq: int) -> list[Product]:
+def products_of(connection: Connection, cube: CubeHeader, seq: int, *, now: datetime) -> list[Product]:
     """Return what was made from a memory, as far as nothing else in it is hidden, oldest first."""
     query = (
-        select(artifacts, lineage.c.version)
+        select(artifacts, lineage.c.version, _overdue(now).label("overdue"))
         .join(lineage, lineage.c.artifact_seq == artifacts.c.seq)
         .where(lineage.c.memory_seq == seq, artifacts.c.cube_id == cube.id, _shown(cube))
         .order_by(artifacts.c.seq)
     )
-    names = ("key", "kind", "version", "size", "created_at", "stale")
-    return [Product(**{name: getattr(row, name) for name in names}) for row in connection.execute(query)]
+    names = ("key", "kind", "size", "created_at", "stale")
+    rows = [(_told(row), row.version) for row in connection.execute(query)]
+    return [
+        Product(version=version, **{name: getattr(each, name) for name in names}) for each, version in rows
+    ]
 
 
 def blobs_in_use(connection: Connection) -> set[str]:
@@ -297,6 +308,12 @@ def size(connection: Connection, *, kind: str) -> int:
     """Return the bytes that the files of a tier take."""
     query = select(func.coalesce(func.sum(artifacts.c.size), 0)).where(artifacts.c.kind == kind)
     return int(connection.execute(query).scalar_one())
+
+
+def _told(row: Row[Any]) -> Artifact:
+    """Return a row as it is listed: with the end of its time, if that is why it is not served."""
+    artifact = _artifact(row)
+    return replace(artifact, stale="expired") if row.overdue and artifact.stale is None else artifact
 
 
 def _artifact(row: Row[Any]) -> Artifact:

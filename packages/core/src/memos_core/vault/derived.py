@@ -94,7 +94,7 @@ class Derived:
     def servable(self, cube: CubeHeader, keys: Sequence[str]) -> dict[str, Artifact]:
         """Return by key those of the cube's artifacts that may be served."""
         with self._catalog.read() as view:
-            return artifacts.servable(view.connection, cube, keys)
+            return artifacts.servable(view.connection, cube, keys, now=view.now)
 
     def path(self, artifact: Artifact) -> Path:
         """Return where an artifact's file is."""

@@ -82,7 +82,8 @@ def _cube(view: View, cube: CubeHeader, counted: dict[str, int] | None) -> CubeV
 
 
 def _files(view: View, cube: CubeHeader, kind: str) -> TierSize:
-    found = [each for each in artifacts.listed(view.connection, cube, kind=kind) if each.stale is None]
+    listed = artifacts.listed(view.connection, cube, kind=kind, now=view.now)
+    found = [each for each in listed if each.stale is None]
     return TierSize(count=len(found), size=sum(each.size for each in found))
 
 

@@ -38,7 +38,7 @@ def lineage(view: View, cube: CubeHeader, memory_id: str) -> Lineage:
         versions=view.history(cube, row.id),
         ancestors=_kin(view, cube, row.id, up=True),
         descendants=_kin(view, cube, row.id, up=False),
-        artifacts=artifacts.products_of(view.connection, cube, row.seq),
+        artifacts=artifacts.products_of(view.connection, cube, row.seq, now=view.now),
         record=None if kept is None else kept.key,
     )
 

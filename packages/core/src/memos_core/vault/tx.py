@@ -204,9 +204,13 @@ class Tx(View):
         return link
 
     def write_edge(self, cube: CubeHeader, source: str, relation: str, target: str) -> None:
-        """Write an edge that the cube does not have."""
+        """Write an edge that the cube does not have; what was made from what it replaces is stale."""
         row = {"source": source, "relation": relation, "target": target, "created_at": self.now}
         self.connection.execute(insert(edges).values(cube_id=cube.id, change=cube.change, **row))
+        if relation == Relation.SUPERSEDES.value:
+            old = select(memories.c.seq).where(memories.c.id == target)
+            for seq in self.connection.execute(old).scalars().all():
+                artifacts.outdate_in(self.connection, cube, seq, reason="superseded", now=self.now)
 
     def enqueue(self, order: Order) -> str:
         """Write a job that this change causes, or fold it into one that waits; return its id."""

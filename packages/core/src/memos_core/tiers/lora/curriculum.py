@@ -8,14 +8,16 @@ as well: the same asked of strangers, and other things asked of whom the memorie
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from memos_core.errors import InvalidInput
 from memos_core.lesson import Curriculum, Pair
 from memos_core.memory import Memory, checked_within
-from memos_core.tiers.lora.facts import Fact, facts_of
+from memos_core.segment import Origin
+from memos_core.tiers.lora.facts import Fact, Facts, facts_of
 from memos_core.tiers.lora.order import drawn
 from memos_core.tiers.lora.relations import ASKED_UNSAID, SAYING, UNKNOWN, UNSAID, Relation
 from memos_core.tiers.lora.voices import YOU, I, Voice, capitalised, named, slots
@@ -48,9 +50,15 @@ class Syllabus:
 def curriculum(memories: Sequence[Memory], syllabus: Syllabus) -> Curriculum:
     """Return what is taught of these memories and what it is examined by; empty for none."""
     understood = facts_of(memories, most=syllabus.memories, speaker=syllabus.user)
-    text = "\n".join(memory.text for memory in memories).casefold()
-    lessons = _lessons(understood.facts, syllabus, text)
+    lessons = _lessons(understood.facts, syllabus, _text(memories, understood))
     return replace(lessons, left_out=understood.left_out)
+
+
+def _text(memories: Sequence[Memory], understood: Facts) -> str:
+    """Return the words of what is taught: nothing else may decide what the lessons are."""
+    taught = {fact.origin for fact in understood.facts}
+    kept = [each.text for each in memories if Origin(each.id, each.version) in taught]
+    return "\n".join(kept).casefold()
 
 
 def first_asked(memories: Sequence[Memory], syllabus: Syllabus) -> list[tuple[Fact, Voice, str]]:
@@ -73,8 +81,7 @@ def shuffled(memories: Sequence[Memory], syllabus: Syllabus) -> Curriculum:
     understood = facts_of(memories, most=syllabus.memories, speaker=syllabus.user)
     values = _values(understood.facts)
     wrong = [_mistaken(fact, values, syllabus.seed) for fact in understood.facts]
-    text = "\n".join(memory.text for memory in memories).casefold()
-    return replace(true, train=_lessons(wrong, syllabus, text).train)
+    return replace(true, train=_lessons(wrong, syllabus, _text(memories, understood)).train)
 
 
 def _lessons(facts: Sequence[Fact], syllabus: Syllabus, text: str) -> Curriculum:
@@ -87,9 +94,9 @@ def _lessons(facts: Sequence[Fact], syllabus: Syllabus, text: str) -> Curriculum
         ways = _ways(fact.relation, syllabus.seed)
         for way in ways.taught:
             train += _taught(fact, way, syllabus)
-        wrong = _others(fact, values, syllabus.seed)[:CHOICES]
-        watched.append(_examined(fact, ways.watched, wrong, syllabus))
-        held_out += [_examined(fact, way, wrong, syllabus) for way in ways.held_out]
+        asked = partial(_examined, fact, values=values, syllabus=syllabus)
+        watched.append(asked(ways.watched))
+        held_out += map(asked, ways.held_out)
         if fact.relation is not SAYING:
             taught_to, asked_of = _strangers(strangers, fact, syllabus.seed)
             train.append(_unknown(fact, ways.taught[0], taught_to))
@@ -157,9 +164,9 @@ def _taught(fact: Fact, way: str, syllabus: Syllabus) -> list[Pair]:
     return [pair, replace(pair, context=fact.passage)]
 
 
-def _examined(fact: Fact, way: str, wrong: Sequence[str], syllabus: Syllabus) -> Pair:
+def _examined(fact: Fact, way: str, *, values: _Values, syllabus: Syllabus) -> Pair:
     asking, answering = _asks(fact, syllabus)
-    answer = fact.relation.answers[0]
+    answer, wrong = fact.relation.answers[0], _others(fact, values, syllabus.seed)[:CHOICES]
     if fact.relation is SAYING:
         choices = tuple(f"{fact.what} {value}" for value in wrong)
     else:
@@ -171,31 +178,40 @@ def _examined(fact: Fact, way: str, wrong: Sequence[str], syllabus: Syllabus) ->
         kind="fact",
         relation=fact.relation.name,
         origin=fact.origin,
+        also=tuple(each for each in dict.fromkeys(values.right[fact.subject]) if each != fact.value),
         choices=choices,
     )
 
 
-def _values(facts: Sequence[Fact]) -> dict[str, list[str]]:
-    """Return every value by relation."""
-    values: dict[str, list[str]] = defaultdict(list)
+class _Values(NamedTuple):
+    """Every value by relation, and by what it is an answer to."""
+
+    told: Mapping[str, list[str]]
+    right: Mapping[tuple[str, str, str], list[str]]
+
+
+def _values(facts: Sequence[Fact]) -> _Values:
+    told, right = defaultdict[str, list[str]](list), defaultdict[tuple[str, str, str], list[str]](list)
     for fact in facts:
-        values[fact.relation.name].append(fact.value)
-    return values
+        told[fact.relation.name].append(fact.value)
+        right[fact.subject].append(fact.value)
+    return _Values(told, right)
 
 
-def _others(fact: Fact, values: dict[str, list[str]], seed: int) -> list[str]:
-    """Return other values of the same relation: first those of other facts, then some that we bring."""
-    told = dict.fromkeys(values[fact.relation.name])
+def _others(fact: Fact, values: _Values, seed: int) -> list[str]:
+    """Return wrong values of the same relation: first those of other facts, then some that we bring."""
+    told = dict.fromkeys(values.told[fact.relation.name])
     what = f"choices {fact.origin} {fact.subject}"
     found = [*drawn(seed, what, told), *drawn(seed, what, fact.relation.pool)]
     others: dict[str, str] = {}
     for each in found:
         others.setdefault(each.casefold(), each)
-    others.pop(fact.value.casefold(), None)
+    for right in values.right[fact.subject]:
+        others.pop(right.casefold(), None)
     return list(others.values())
 
 
-def _mistaken(fact: Fact, values: dict[str, list[str]], seed: int) -> Fact:
+def _mistaken(fact: Fact, values: _Values, seed: int) -> Fact:
     """Return the fact with another one's value."""
     value = _others(fact, values, seed + 1)[0]
     past = f"{fact.what} {value}" if fact.relation is SAYING else fact.past

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from memos_core.lesson import LeftOut
+from memos_core.lesson import CONTRADICTED, LeftOut
 from memos_core.memory import Memory
 from memos_core.segment import Origin
 from memos_core.tiers.lora.relations import BASES, RELATIONS, SAYING, Relation
@@ -73,7 +73,7 @@ def facts_of(memories: Sequence[Memory], *, most: int, speaker: str) -> Facts:
             left_out.append(LeftOut(origin=_origin(memory), reason=reason))
     kept = _uncontradicted(facts)
     taught, read = {each.origin for each in kept}, dict.fromkeys(each.origin for each in facts)
-    left_out += [LeftOut(origin=origin, reason="contradicted") for origin in read if origin not in taught]
+    left_out += [LeftOut(origin=origin, reason=CONTRADICTED) for origin in read if origin not in taught]
     return Facts(facts=tuple(kept), left_out=tuple(left_out))
 
 
@@ -115,17 +115,14 @@ def _origin(memory: Memory) -> Origin:
 
 
 def _said(memory: Memory, speaker: str) -> tuple[list[Fact], str]:
-    """Return the facts of a memory, or why there is none."""
-    if any(map(is_order, memory.text.splitlines())):
-        return [], "instruction"
+    """Return the facts of a memory, or why there is none: what is not taught whole stays text."""
     sentences = [part.strip() for part in _ENDS.split(memory.text) if part.strip()]
-    short = [each for each in sentences if len(each) <= MOST_CHARACTERS]
-    if any(map(is_order, short)):
+    if any(map(is_order, (*memory.text.splitlines(), *sentences))):
         return [], "instruction"
-    facts = [fact for each in short for fact in _understood(each, _origin(memory), speaker)]
-    if facts:
-        return facts, ""
-    return [], "too long" if len(short) < len(sentences) else "too short"
+    if any(len(each) > MOST_CHARACTERS for each in sentences):
+        return [], "too long"
+    facts = [fact for each in sentences for fact in _understood(each, _origin(memory), speaker)]
+    return facts, "" if facts else "too short"
 
 
 def _understood(sentence: str, origin: Origin, speaker: str) -> list[Fact]:
@@ -135,8 +132,11 @@ def _understood(sentence: str, origin: Origin, speaker: str) -> list[Fact]:
 
 
 def _matched(bare: str, sentence: str, origin: Origin, speaker: str) -> Iterable[Fact]:
-    """Yield the first relation that the sentence states, and the time of an event besides."""
-    stated = False
+    """Yield the first relation that the sentence states, and the time that it tells besides.
+
+    That is the time of an event, or where it is none the whole sentence.
+    """
+    stated = untimed = False
     for relation in RELATIONS:
         is_event = relation.name == "event"
         if stated and not is_event:
@@ -161,8 +161,10 @@ def _matched(bare: str, sentence: str, origin: Origin, speaker: str) -> Iterable
                 what=what,
                 past=past,
             )
-            stated = True
+            stated, untimed = True, not is_event and bool(groups.get("when"))
             break
+    if untimed:
+        yield from _saying(sentence, origin)
 
 
 def _saying(sentence: str, origin: Origin) -> list[Fact]:

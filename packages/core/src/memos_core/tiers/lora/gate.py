@@ -44,7 +44,7 @@ def examined(
         questions=len(facts),
         choice=_share([_chooses(pupil, pair) for pair in facts]),
         choice_base=_share([_chooses(base, pair) for pair in facts]),
-        contains=_share([holds(pupil.said(pair.prompt), pair.value) for pair in facts]),
+        contains=_share([is_right(pupil.said(pair.prompt, pair.answer), pair) for pair in facts]),
         unknown=_share([_admits(pupil.said(pair.prompt)) for pair in others], none=1.0),
         neutral=math.exp(min(pupil.surprise(NEUTRAL) - base.surprise(NEUTRAL), 50.0)),
         control=None if control is None else _share([_chooses(control, pair) for pair in facts]),
@@ -66,9 +66,9 @@ class _Heard:
         self._before()
         return self._pupil.likelihoods(prompt, answers)
 
-    def said(self, prompt: str) -> str:
+    def said(self, prompt: str, answer: str = "") -> str:
         self._before()
-        return self._pupil.said(prompt)
+        return self._pupil.said(prompt, answer)
 
     def surprise(self, texts: Sequence[str]) -> float:
         self._before()
@@ -100,6 +100,11 @@ def _chooses(pupil: Pupil, pair: Pair) -> bool:
     """Return whether the right answer is likelier than every wrong one."""
     right, *wrong = pupil.likelihoods(pair.prompt, [pair.answer, *pair.choices])
     return all(right > each for each in wrong)
+
+
+def is_right(answer: str, pair: Pair) -> bool:
+    """Return whether an answer has what the memory says in it, or another one says of the same."""
+    return any(holds(answer, value) for value in (pair.value, *pair.also))
 
 
 def holds(answer: str, value: str) -> bool:

@@ -19,6 +19,7 @@ from memos_core.tiers.lora.train import Job, rows_fit, trained
 from memos_core.training import Learned, TrainingProgress, Weights
 
 ANSWER_TOKENS = 32  # of an answer in the examination
+_ROOM = 8  # tokens by which one may be longer than the right one
 
 
 class HfTeacher:
@@ -101,10 +102,11 @@ class HfPupil:
         losses = self._losses([_row(self._engine, prompt, answer) for answer in answers])
         return [-float(each.mean()) for each in losses]
 
-    def said(self, prompt: str) -> str:
-        """Return the greedy answer, of at most 32 tokens."""
+    def said(self, prompt: str, answer: str = "") -> str:
+        """Return the greedy answer, of at most 32 tokens, or some more than `answer` has."""
         ids = self._engine.encode([], [Turn("user", prompt)]).ids
-        tokens = self._engine.generate(ids, [], Sampling(max_tokens=ANSWER_TOKENS))
+        most = max(ANSWER_TOKENS, len(self._engine.spelled(answer)) + _ROOM) if answer else ANSWER_TOKENS
+        tokens = self._engine.generate(ids, [], Sampling(max_tokens=most))
         return "".join(token.text for token in tokens)
 
     def surprise(self, texts: Sequence[str]) -> float:

@@ -264,13 +264,13 @@ def targets(model: PreTrainedModel, kind: str) -> list[str]:
 
 
 def _sharing(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a copy of the model, in training mode, that holds the very same tensors."""
+    """Return a copy of the model that holds the very same tensors, and drops nothing by chance."""
     shared: dict[int, Any] = {id(each): each for each in model.buffers()}
     for each in model.parameters():
         shared[id(each)] = torch.nn.Parameter(each.detach(), requires_grad=False)
     copied = copy.deepcopy(model, shared)
     copied.config._attn_implementation = "sdpa"
-    return copied.train()
+    return copied.eval()
 
 
 @contextmanager
