@@ -36,6 +36,23 @@ def test_alike_jobs_wait_as_one(memos):
     assert (again.id, again.priority, len(memos.jobs.list())) == (first.id, 3, 1)
 
 
+def test_alike_jobs_of_two_people_are_done_for_each(memos):
+    ana, bo = (memos.as_principal(name) for name in ("ana", "bo"))
+    sent = []
+    for person in (ana, bo):
+        person.jobs.submit("letters", payload={"to": person.principal.name})
+    run(memos, handlers={"letters": lambda work: sent.append((work.principal.name, work.job.payload["to"]))})
+    assert sent == [("ana", "ana"), ("bo", "bo")]
+
+
+def test_forgetting_a_person_leaves_what_others_ordered_alike(memos):
+    ana, bo = (memos.as_principal(name) for name in ("ana", "bo"))
+    ana.jobs.submit("sweep")
+    left = bo.jobs.submit("sweep")
+    ana.forget_principal("ana")
+    assert [job.id for job in memos.jobs.list()] == [left.id]
+
+
 def test_the_store_does_its_own_care(memos, clock):
     cube = memos.cube("notes")
     soon = cube.remember("soon over", ttl=timedelta(hours=1))
