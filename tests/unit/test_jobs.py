@@ -190,6 +190,13 @@ def test_a_schedule_puts_its_job_when_its_time_comes(memos, clock):
     assert (run(memos), f"{memos.jobs.schedules()[0].next_at:%d %H:%M}") == (1, "03 03:30")
 
 
+def test_a_schedule_with_a_long_name_is_in_nobodys_way(memos, clock):
+    memos.jobs.schedule("n" * 1024, "30 3 * * *", "expire")
+    memos.jobs.submit("sweep")
+    clock.move(days=1)
+    assert (run(memos), states(memos)) == (2, {"expire": JobState.DONE, "sweep": JobState.DONE})
+
+
 def test_what_was_missed_is_done_once(memos, clock):
     memos.jobs.schedule("often", "*/5 * * * *", "expire")
     clock.move(days=300)
