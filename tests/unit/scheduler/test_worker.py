@@ -8,7 +8,8 @@ import pytest
 
 from memos_core import Closed, InvalidInput, JobLost, NotFound
 from memos_core.errors import BackendUnavailable
-from memos_core.job import JobState, delay
+from memos_core.job import Failed, JobState, delay
+from memos_core.scheduler import worker as scheduler_worker
 from memos_core.scheduler.worker import Worker
 from tests.procrastinate_store import ENGINES
 
@@ -131,6 +132,54 @@ def test_a_handler_that_hangs_is_given_up_and_harms_nobody(worker, put, queue, c
         hang.set()
         until(lambda: lost == [hanging])
     assert queue.find(hanging).state is JobState.DEAD
+
+
+@pytest.fixture
+def hanging(put):
+    """A job that hangs until the test ends, what its handler does, and when it began."""
+    begun, hang = threading.Event(), threading.Event()
+
+    def handle(work):
+        if work.job.payload.get("hangs"):
+            begun.set()
+            hang.wait(20)
+
+    job = put(payload={"hangs": True}, timeout=timedelta(seconds=1), max_attempts=1)
+    yield job, handle, begun
+    hang.set()
+
+
+@ENGINES
+def test_a_handler_that_hangs_over_a_cancelled_job_is_replaced(worker, put, queue, hanging, monkeypatch):
+    monkeypatch.setattr(scheduler_worker, "BEAT", 0.05)
+    cancelled, handle, begun = hanging
+    following = put(cube=1)
+    with worker(work=handle):
+        assert begun.wait(10)
+        queue.move(cancelled, "cancel")
+        until(lambda: queue.find(following).state is JobState.DONE)
+    assert queue.find(cancelled).state is JobState.CANCELLED
+
+
+@ENGINES
+def test_a_handler_that_hangs_while_the_queue_fails_is_replaced_and_told_of(
+    worker, put, queue, hanging, monkeypatch
+):
+    monkeypatch.setattr(scheduler_worker, "BEAT", 0.05)
+    job, handle, _ = hanging
+    following, real, failing = put(cube=1), queue.report, [True]
+
+    def report(job, news, **given):
+        if isinstance(news, Failed) and failing[0]:
+            failing[:] = [False]
+            raise BackendUnavailable("the disk is full")
+        return real(job, news, **given)
+
+    monkeypatch.setattr(queue, "report", report)
+    with worker(work=handle):
+        until(lambda: queue.find(following).state is JobState.DONE)
+        until(lambda: queue.find(job).state is JobState.DEAD)
+    assert queue.find(job).error == "it took longer than 1 s, and was given up"
 
 
 @ENGINES
