@@ -321,3 +321,41 @@ def test_closing_the_store_stops_its_workers(open_memos):
     memos.close()
     assert not worker.is_running
     assert not [each for each in threading.enumerate() if each.name.startswith("memos-worker")]
+
+
+def test_closing_the_store_releases_the_folder_though_a_job_cannot_be_given_back(
+    open_memos, monkeypatch, caplog
+):
+    monkeypatch.setitem(Worker.close.__kwdefaults__, "grace", 0.05)
+    caplog.set_level(logging.ERROR)
+    begun, end = threading.Event(), threading.Event()
+
+    def handle(work):
+        begun.set()
+        end.wait(20)
+
+    def refuse(job, news, **given):
+        raise BackendUnavailable("the disk is full")
+
+    memos = open_memos()
+    job = memos.jobs.submit("letters")
+    memos.worker(handlers={"letters": handle}).start()
+    assert begun.wait(10)
+    monkeypatch.setattr(memos._core.queue, "report", refuse)
+    memos.close()
+    end.set()
+    with closing(open_memos()) as again:
+        assert again.jobs.get(job.id).state is JobState.WAITING
+
+
+def test_closing_the_store_releases_the_folder_though_a_worker_does_not_close(open_memos, monkeypatch):
+    def fail(worker):
+        raise RuntimeError("no")
+
+    memos = open_memos()
+    worker = memos.worker()
+    monkeypatch.setattr(Worker, "close", fail)
+    with pytest.raises(RuntimeError, match="no"):
+        memos.close()
+    open_memos().close()
+    assert not worker.is_running

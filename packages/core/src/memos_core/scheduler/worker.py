@@ -185,7 +185,7 @@ class Worker:
         try:
             news = self._tried(work)
         except BaseException:  # the process is told to end: somebody else begins anew
-            self._queue.report(job, Released())
+            self._release(job)
             raise
         finally:
             post.work = None
@@ -267,7 +267,14 @@ class Worker:
             return
         post.abandoned = True
         work.lost.set()
-        self._queue.report(work.job, Released())
+        self._release(work.job)
+
+    def _release(self, job: Job) -> None:
+        """Give a job back; where that cannot be written down, its lease runs out."""
+        try:
+            self._queue.report(job, Released())
+        except BackendError as exc:
+            log.warning("job %s (%s) was not given back: %s", job.id, job.kind, exc)
 
 
 def queue_of(worker: Worker) -> PurgedQueue:
