@@ -2,10 +2,24 @@ from datetime import timedelta
 
 import pytest
 
-from memos_core import Budget, Consolidating, Cost, InvalidInput, MoveKind, Runtime, Tier, by_cost
+from memos_core import (
+    Budget,
+    Consolidating,
+    Cost,
+    InvalidInput,
+    MoveKind,
+    Runtime,
+    Tier,
+    by_cost,
+    kv,
+    lora,
+    metering,
+    performing,
+)
 from memos_core.performing import leaving
 from memos_core.scheduler.policies import Prices
 from memos_core.testing import ScriptedEngine
+from memos_core.vault import moved
 
 FREE = by_cost(Prices(idle=0.0, margin=0.0))
 
@@ -184,6 +198,60 @@ def test_a_budget_for_half_of_a_chain_keeps_its_beginning(memos, cube, runtime):
     assert (move.kind, 0 < move.leaves <= half) == (MoveKind.EVICT, True)
     assert {each.key for each in left} == {each.key for each in stored[: len(left)]}
     assert 0 < sum(each.size for each in left) <= half
+
+
+@pytest.fixture
+def lent(memos, runtime):
+    """Ana's guild, in which bo may write; bo's own inn; both are resident, and have states."""
+    ana, bo = (memos.as_principal(name) for name in ("ana", "bo"))
+    guild, inn = ana.cube("guild"), bo.cube("inn")
+    guild.grant("bo", "write")
+    for cube in (guild, inn):
+        cube.remember("The harbour is closed.", visibility="shared")
+        cube.recall("harbour")
+        runtime.build(cube)
+    return guild
+
+
+@pytest.mark.parametrize("loss", ["erased", "closed"])
+@pytest.mark.parametrize("during", ["costs", "segments", "adapters", "prefix"])
+def test_a_cube_that_is_lost_meanwhile_is_left_out_of_the_plan(
+    memos, lent, runtime, monkeypatch, during, loss
+):
+    place, name = {
+        "costs": (metering, "costs"),
+        "segments": (kv, "listed"),
+        "adapters": (lora, "listed"),
+        "prefix": (runtime, "prefix"),
+    }[during]
+    real, lost = getattr(place, name), []
+
+    def after_it_is_lost(*given, **named):
+        if not lost:
+            lost.append(loss)
+            memos.as_principal("ana").forget_cube("guild") if loss == "erased" else lent.revoke("bo", "write")
+        return real(*given, **named)
+
+    monkeypatch.setattr(place, name, after_it_is_lost)
+    found = memos.as_principal("bo").plan(runtime=runtime, budget=Budget(ram=0, disk=0), dry_run=True)
+    assert {move.name for move in found.moves} == {"inn"}
+
+
+def test_moves_of_a_cube_that_is_erased_while_they_are_done_are_not_noted(memos, lent, monkeypatch):
+    perform = performing.performed
+
+    def and_erased(*given):
+        done = perform(*given)
+        memos.as_principal("ana").forget_cube("guild")
+        return done
+
+    monkeypatch.setattr(performing, "performed", and_erased)
+    bo = memos.as_principal("bo")
+    found = bo.plan(budget=Budget(ram=0))
+    with memos._core.catalog.read() as view:
+        noted = moved.moves(view)
+    assert {move.name for move in found.done} == {"guild", "inn"}
+    assert [move.cube for move in (*noted.done, *noted.next)] == [bo.cube("inn").id]
 
 
 def test_two_planners_at_once_do_no_harm(memos, cube, runtime):
