@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from memos_core import (
     Cost,
     InvalidInput,
     MoveKind,
+    Recipe,
     Runtime,
     Tier,
     by_cost,
@@ -18,7 +20,7 @@ from memos_core import (
 )
 from memos_core.performing import leaving
 from memos_core.scheduler.policies import Prices
-from memos_core.testing import ScriptedEngine
+from memos_core.testing import RoteTeacher, ScriptedEngine
 from memos_core.vault import moved
 
 FREE = by_cost(Prices(idle=0.0, margin=0.0))
@@ -173,6 +175,35 @@ def test_an_adapter_is_trained_by_a_runtime_that_can(memos, cube):
         used(cube)
         found = memos.plan(runtime=runtime)
     assert ([move.kind.value for move in found.done], runtime.taught) == (["distil"], ["notes"])
+
+
+class SlowTeacher(RoteTeacher):
+    """Says that it takes a thousand seconds."""
+
+    def taught(self, *given, **named):
+        return replace(super().taught(*given, **named), seconds=1000.0)
+
+
+def test_what_was_trained_today_counts_though_its_adapter_is_gone(memos, cube, clock):
+    trainer = Cost(tier=Tier.LORA, model="t", unit="token", write=1.0, read=0.0, size=1.0, samples=1.0)
+    with Runtime(SlowTeacher()) as runtime:
+        for town in ("Lisbon", "Oslo", "Lima", "Cairo"):
+            memory = cube.remember(f"Mira of {town} lives in {town}.")
+        memos.calibrate(runtime, given=[trainer])
+        runtime.train(cube, recipe=Recipe(rank=2, steps=6, look=2))
+        cube.revise(memory.id, "Mira of Cairo lives in Rome.")
+        memos.upkeep()
+        runtime.build(cube)
+        used(cube)
+
+        def planned():
+            found = memos.plan(runtime=runtime, policy=FREE, budget=Budget(training=1000), dry_run=True)
+            return [move.kind for move in found.moves if move.tier is Tier.LORA]
+
+        today = planned()
+        clock.move(days=1)
+        tomorrow = planned()
+    assert (memos.adapters(), today, tomorrow) == ([], [], [MoveKind.DISTIL])
 
 
 def test_states_go_from_the_end_of_the_chain_on(memos, cube, runtime):

@@ -24,7 +24,7 @@ from memos_core.reply import Prefix, Reuse
 from memos_core.scheduler.moves import Move
 from memos_core.scheduler.plan import plan
 from memos_core.scheduler.policies import Policy
-from memos_core.scheduler.stats import DAY, Budget, Chores, Cost, Form, Pool, Standings, Tier
+from memos_core.scheduler.stats import Budget, Chores, Cost, Form, Pool, Standings, Tier
 from memos_core.vault import meters, moved
 from memos_core.vault.meters import CubeMeter, Due
 from memos_core.vault.view import View
@@ -126,7 +126,6 @@ def _standings(core: Core, principal: Principal, cubes: Sequence[MemCube], order
     now, soon = core.catalog.clock().timestamp(), core.derived.soon()
     forms: list[Form] = []
     chores: list[Chores] = []
-    trained = 0.0
     for cube, seen in _seen(core, principal, cubes, order):
         with suppress(NotFound, Forbidden):
             segments = kv.listed(core, principal, [cube.id])
@@ -143,7 +142,8 @@ def _standings(core: Core, principal: Principal, cubes: Sequence[MemCube], order
             ]
             if seen.due is not None:
                 chores.append(_chores(seen.header, *seen.due, seen.scattered))
-            trained += sum(each.train_seconds for each in adapters if now - each.created_at.timestamp() < DAY)
+    with core.catalog.read() as view:
+        trained = meters.trained(view.connection, now=view.now)
     return Standings(forms=forms, chores=chores, trained=trained)
 
 
