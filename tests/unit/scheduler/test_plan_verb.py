@@ -18,6 +18,7 @@ from memos_core import (
     metering,
     performing,
 )
+from memos_core.operator.residents import KEY_OVERHEAD
 from memos_core.performing import leaving
 from memos_core.scheduler.policies import Prices
 from memos_core.testing import RoteTeacher, ScriptedEngine
@@ -47,6 +48,24 @@ def test_keys_that_will_be_asked_are_loaded(memos, cube):
     memos._core.residents.clear()
     done = memos.plan(policy=FREE).done
     assert ([move.kind for move in done], cube.id in memos._core.residents.held()) == ([MoveKind.LOAD], True)
+
+
+def test_no_more_keys_are_loaded_than_the_store_holds_whatever_budget_the_disk_has(open_memos):
+    memos = open_memos(resident_bytes=0)
+    cube = memos.cube("notes")
+    cube.remember("The harbour")
+    used(cube, 3)
+    assert memos.plan(policy=FREE, budget=Budget(disk=1 << 30)).moves == []
+    assert memos.plan(policy=FREE, budget=Budget(ram=1 << 30)).moves == []
+
+
+def test_keys_that_turn_out_too_large_were_not_loaded(open_memos, embedder):
+    memos = open_memos(resident_bytes=3 * (4 * embedder.dimensions + KEY_OVERHEAD))
+    cube = memos.cube("notes")
+    cube.remember("The harbour is closed to all ships that carry salt. " * 200)  # takes many keys
+    used(cube, 3)
+    found = memos.plan(policy=FREE)
+    assert (steps(found), found.done, memos._core.residents.held()) == ([("load", "notes")], [], {})
 
 
 def test_a_dry_run_does_nothing(memos, cube, catalog_rows):
