@@ -45,7 +45,7 @@ class Planning:
         known (see `calibrate`), adapters trained, which takes minutes. What is overdue is expired,
         what nobody used for `archive_after` is archived, and with `consolidate` what belongs together is
         brought together (see `MemCube.consolidate`), in cubes that you may write. `policy` is
-        "cost", "lru", "lfu", "similarity", "label:WORD" (names of cubes) or one of your own. With
+        "cost", "lru", "lfu", "label:WORD" (names of cubes) or one of your own. With
         `dry_run`, nothing is done; else `memos top` shows what was, and what is left.
         """
         self._core.check_open()
