@@ -97,15 +97,16 @@ class QueueMachine(RuleBasedStateMachine):
         kind=st.sampled_from(KINDS),
         cube=st.integers(0, 2),
         key=st.sampled_from([None, None, "k", "l"]),
+        by=st.sampled_from(["ana", "ana", "bo"]),
         priority=st.sampled_from([0, 0, 0, 5]),
         later=st.sampled_from([0, 0, 0, 3, 100]),
         attempts=st.sampled_from([1, 2, 6]),
     )
-    def put(self, kind, cube, key, priority, later, attempts) -> None:
+    def put(self, kind, cube, key, by, priority, later, attempts) -> None:
         number = len(self.ids)
         order = Order(
             kind=kind,
-            by="ana",
+            by=by,
             cube=self.cubes[cube],
             key=key,
             payload={"n": number},

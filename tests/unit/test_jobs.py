@@ -36,6 +36,23 @@ def test_alike_jobs_wait_as_one(memos):
     assert (again.id, again.priority, len(memos.jobs.list())) == (first.id, 3, 1)
 
 
+def test_alike_jobs_of_two_people_are_done_for_each(memos):
+    ana, bo = (memos.as_principal(name) for name in ("ana", "bo"))
+    sent = []
+    for person in (ana, bo):
+        person.jobs.submit("letters", payload={"to": person.principal.name})
+    run(memos, handlers={"letters": lambda work: sent.append((work.principal.name, work.job.payload["to"]))})
+    assert sent == [("ana", "ana"), ("bo", "bo")]
+
+
+def test_forgetting_a_person_leaves_what_others_ordered_alike(memos):
+    ana, bo = (memos.as_principal(name) for name in ("ana", "bo"))
+    ana.jobs.submit("sweep")
+    left = bo.jobs.submit("sweep")
+    ana.forget_principal("ana")
+    assert [job.id for job in memos.jobs.list()] == [left.id]
+
+
 def test_the_store_does_its_own_care(memos, clock):
     cube = memos.cube("notes")
     soon = cube.remember("soon over", ttl=timedelta(hours=1))
@@ -171,6 +188,13 @@ def test_a_schedule_puts_its_job_when_its_time_comes(memos, clock):
     assert (f"{due.next_at:%d %H:%M}", run(memos)) == ("02 03:30", 0)
     clock.now = due.next_at
     assert (run(memos), f"{memos.jobs.schedules()[0].next_at:%d %H:%M}") == (1, "03 03:30")
+
+
+def test_a_schedule_with_a_long_name_is_in_nobodys_way(memos, clock):
+    memos.jobs.schedule("n" * 1024, "30 3 * * *", "expire")
+    memos.jobs.submit("sweep")
+    clock.move(days=1)
+    assert (run(memos), states(memos)) == (2, {"expire": JobState.DONE, "sweep": JobState.DONE})
 
 
 def test_what_was_missed_is_done_once(memos, clock):

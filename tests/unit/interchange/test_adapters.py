@@ -8,7 +8,7 @@ import pytest
 from memos_core import ChatPhraser, Recipe, Runtime, Thresholds
 from memos_core.lora_phrases import PHRASED
 from memos_core.testing import RoteTeacher
-from memos_core.vault import artifacts
+from memos_core.vault import artifacts, meters
 
 ENGINE = RoteTeacher().identity
 ASKED = "In which town might Mira live?"
@@ -55,6 +55,16 @@ def test_one_with_a_chat_models_phrasings_goes_along_and_the_phrasings_stay(cube
     with elsewhere._core.catalog.read() as view:
         kinds = {row.kind for row in artifacts.of_kind(view.connection, PHRASED)}
     assert (again.examined.evaluation, kinds) == (rich.evaluation, set())
+
+
+def test_what_it_took_to_train_one_counts_where_that_was_done(taught, memos, file, elsewhere):
+    def spent(store):
+        with store._core.catalog.read() as view:
+            return meters.trained(view.connection, now=view.now)
+
+    taught.dump(file)
+    elsewhere.load(file, engines=[ENGINE])
+    assert (spent(memos), spent(elsewhere)) == (memos.adapters()[0].train_seconds, 0.0)
 
 
 def test_what_is_forgotten_there_takes_it_along(taught, file, elsewhere):

@@ -176,6 +176,7 @@ def test_by_likeness_makes_what_is_talked_about():
     "refused",
     [
         lambda: named("fifo"),
+        lambda: named("similarity"),  # a store does not know what is being talked about
         lambda: named(None),
         lambda: Budget(ram=-1),
         lambda: Budget(disk=1.5),

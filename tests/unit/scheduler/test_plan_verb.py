@@ -1,11 +1,28 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from memos_core import Budget, Consolidating, Cost, InvalidInput, MoveKind, Runtime, Tier, by_cost
+from memos_core import (
+    Budget,
+    Consolidating,
+    Cost,
+    InvalidInput,
+    MoveKind,
+    Recipe,
+    Runtime,
+    Tier,
+    by_cost,
+    kv,
+    lora,
+    metering,
+    performing,
+)
+from memos_core.operator.residents import KEY_OVERHEAD
 from memos_core.performing import leaving
 from memos_core.scheduler.policies import Prices
-from memos_core.testing import ScriptedEngine
+from memos_core.testing import RoteTeacher, ScriptedEngine
+from memos_core.vault import moved
 
 FREE = by_cost(Prices(idle=0.0, margin=0.0))
 
@@ -31,6 +48,24 @@ def test_keys_that_will_be_asked_are_loaded(memos, cube):
     memos._core.residents.clear()
     done = memos.plan(policy=FREE).done
     assert ([move.kind for move in done], cube.id in memos._core.residents.held()) == ([MoveKind.LOAD], True)
+
+
+def test_no_more_keys_are_loaded_than_the_store_holds_whatever_budget_the_disk_has(open_memos):
+    memos = open_memos(resident_bytes=0)
+    cube = memos.cube("notes")
+    cube.remember("The harbour")
+    used(cube, 3)
+    assert memos.plan(policy=FREE, budget=Budget(disk=1 << 30)).moves == []
+    assert memos.plan(policy=FREE, budget=Budget(ram=1 << 30)).moves == []
+
+
+def test_keys_that_turn_out_too_large_were_not_loaded(open_memos, embedder):
+    memos = open_memos(resident_bytes=3 * (4 * embedder.dimensions + KEY_OVERHEAD))
+    cube = memos.cube("notes")
+    cube.remember("The harbour is closed to all ships that carry salt. " * 200)  # takes many keys
+    used(cube, 3)
+    found = memos.plan(policy=FREE)
+    assert (steps(found), found.done, memos._core.residents.held()) == ([("load", "notes")], [], {})
 
 
 def test_a_dry_run_does_nothing(memos, cube, catalog_rows):
@@ -161,6 +196,35 @@ def test_an_adapter_is_trained_by_a_runtime_that_can(memos, cube):
     assert ([move.kind.value for move in found.done], runtime.taught) == (["distil"], ["notes"])
 
 
+class SlowTeacher(RoteTeacher):
+    """Says that it takes a thousand seconds."""
+
+    def taught(self, *given, **named):
+        return replace(super().taught(*given, **named), seconds=1000.0)
+
+
+def test_what_was_trained_today_counts_though_its_adapter_is_gone(memos, cube, clock):
+    trainer = Cost(tier=Tier.LORA, model="t", unit="token", write=1.0, read=0.0, size=1.0, samples=1.0)
+    with Runtime(SlowTeacher()) as runtime:
+        for town in ("Lisbon", "Oslo", "Lima", "Cairo"):
+            memory = cube.remember(f"Mira of {town} lives in {town}.")
+        memos.calibrate(runtime, given=[trainer])
+        runtime.train(cube, recipe=Recipe(rank=2, steps=6, look=2))
+        cube.revise(memory.id, "Mira of Cairo lives in Rome.")
+        memos.upkeep()
+        runtime.build(cube)
+        used(cube)
+
+        def planned():
+            found = memos.plan(runtime=runtime, policy=FREE, budget=Budget(training=1000), dry_run=True)
+            return [move.kind for move in found.moves if move.tier is Tier.LORA]
+
+        today = planned()
+        clock.move(days=1)
+        tomorrow = planned()
+    assert (memos.adapters(), today, tomorrow) == ([], [], [MoveKind.DISTIL])
+
+
 def test_states_go_from_the_end_of_the_chain_on(memos, cube, runtime):
     for number in range(60):
         cube.remember(f"Ferry {number} is the one that leaves for the harbour at {number} past noon.")
@@ -184,6 +248,60 @@ def test_a_budget_for_half_of_a_chain_keeps_its_beginning(memos, cube, runtime):
     assert (move.kind, 0 < move.leaves <= half) == (MoveKind.EVICT, True)
     assert {each.key for each in left} == {each.key for each in stored[: len(left)]}
     assert 0 < sum(each.size for each in left) <= half
+
+
+@pytest.fixture
+def lent(memos, runtime):
+    """Ana's guild, in which bo may write; bo's own inn; both are resident, and have states."""
+    ana, bo = (memos.as_principal(name) for name in ("ana", "bo"))
+    guild, inn = ana.cube("guild"), bo.cube("inn")
+    guild.grant("bo", "write")
+    for cube in (guild, inn):
+        cube.remember("The harbour is closed.", visibility="shared")
+        cube.recall("harbour")
+        runtime.build(cube)
+    return guild
+
+
+@pytest.mark.parametrize("loss", ["erased", "closed"])
+@pytest.mark.parametrize("during", ["costs", "segments", "adapters", "prefix"])
+def test_a_cube_that_is_lost_meanwhile_is_left_out_of_the_plan(
+    memos, lent, runtime, monkeypatch, during, loss
+):
+    place, name = {
+        "costs": (metering, "costs"),
+        "segments": (kv, "listed"),
+        "adapters": (lora, "listed"),
+        "prefix": (runtime, "prefix"),
+    }[during]
+    real, lost = getattr(place, name), []
+
+    def after_it_is_lost(*given, **named):
+        if not lost:
+            lost.append(loss)
+            memos.as_principal("ana").forget_cube("guild") if loss == "erased" else lent.revoke("bo", "write")
+        return real(*given, **named)
+
+    monkeypatch.setattr(place, name, after_it_is_lost)
+    found = memos.as_principal("bo").plan(runtime=runtime, budget=Budget(ram=0, disk=0), dry_run=True)
+    assert {move.name for move in found.moves} == {"inn"}
+
+
+def test_moves_of_a_cube_that_is_erased_while_they_are_done_are_not_noted(memos, lent, monkeypatch):
+    perform = performing.performed
+
+    def and_erased(*given):
+        done = perform(*given)
+        memos.as_principal("ana").forget_cube("guild")
+        return done
+
+    monkeypatch.setattr(performing, "performed", and_erased)
+    bo = memos.as_principal("bo")
+    found = bo.plan(budget=Budget(ram=0))
+    with memos._core.catalog.read() as view:
+        noted = moved.moves(view)
+    assert {move.name for move in found.done} == {"guild", "inn"}
+    assert [move.cube for move in (*noted.done, *noted.next)] == [bo.cube("inn").id]
 
 
 def test_two_planners_at_once_do_no_harm(memos, cube, runtime):

@@ -176,6 +176,46 @@ def test_a_prefill_gives_way_to_a_question(memos, three, monkeypatch):
     assert gave_way != []
 
 
+def test_who_was_interrupted_has_their_cube_made_ready_afterwards(memos, monkeypatch):
+    ana, bo, cy = (memos.as_principal(name) for name in ("ana", "bo", "cy"))
+    for person in (ana, bo, cy):
+        for name in ("inn", "guild"):
+            person.cube(name).remember(f"The {name} has a red door.")
+    with memos.predictor(most=1) as predictor:
+        for person in (ana, bo):
+            go_round([person.cube("inn"), person.cube("guild")], predictor)
+        memos._core.residents.clear()
+        load, asked = predicting.loaded, []
+
+        def while_somebody_asks(core, principal, cube):
+            if not asked:
+                asked.append(principal)
+                cy.cube("inn").recall("red door")
+            return load(core, principal, cube)
+
+        monkeypatch.setattr(predicting, "loaded", while_somebody_asks)
+        for person in (ana, bo):
+            person.cube("inn").recall("red door")
+        assert predictor.wait(10)
+        held = set(memos._core.residents.held())
+    assert held >= {person.cube("guild").id for person in (ana, bo)}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ends_of_itself_foresees_nothing_any_more(memos, three, monkeypatch):
+    def fail(*_given):
+        raise MemoryError
+
+    with memos.predictor(most=1) as predictor:
+        go_round(three, predictor)
+        memos._core.residents.clear()
+        monkeypatch.setattr(predicting, "loaded", fail)
+        three[0].recall("red door")
+        assert predictor.wait(10) is False
+        assert (memos._core.recaller.listeners, memos._core.derived.seers) == ([], [])
+        three[0].recall("red door")
+
+
 def test_nothing_runs_after_it_is_closed(memos, three):
     predictor = memos.predictor()
     predictor.close()

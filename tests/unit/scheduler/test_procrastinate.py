@@ -224,6 +224,15 @@ def test_a_process_that_does_not_know_of_the_change_is_told_to_open_the_store_an
     assert outdated.find(job).state is JobState.WAITING
 
 
+def test_a_process_that_does_not_know_of_the_change_back_is_told_as_well(plain):
+    outdated = queue_of(plain, "procrastinate", on_server=True)
+    queue_of(plain, "embedded", on_server=True)
+    job = put_one(plain)
+    with pytest.raises(BackendError, match="open it anew"):
+        outdated.claim(("work",), worker="w")
+    assert outdated.find(job).state is JobState.WAITING
+
+
 def test_procrastinate_wants_postgresql_and_engines_have_names(open_memos, folder):
     with pytest.raises(InvalidInput, match="PostgreSQL"):
         open_memos(jobs="procrastinate")

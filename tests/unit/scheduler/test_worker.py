@@ -8,7 +8,8 @@ import pytest
 
 from memos_core import Closed, InvalidInput, JobLost, NotFound
 from memos_core.errors import BackendUnavailable
-from memos_core.job import JobState, delay
+from memos_core.job import Failed, JobState, delay
+from memos_core.scheduler import worker as scheduler_worker
 from memos_core.scheduler.worker import Worker
 from tests.procrastinate_store import ENGINES
 
@@ -131,6 +132,54 @@ def test_a_handler_that_hangs_is_given_up_and_harms_nobody(worker, put, queue, c
         hang.set()
         until(lambda: lost == [hanging])
     assert queue.find(hanging).state is JobState.DEAD
+
+
+@pytest.fixture
+def hanging(put):
+    """A job that hangs until the test ends, what its handler does, and when it began."""
+    begun, hang = threading.Event(), threading.Event()
+
+    def handle(work):
+        if work.job.payload.get("hangs"):
+            begun.set()
+            hang.wait(20)
+
+    job = put(payload={"hangs": True}, timeout=timedelta(seconds=1), max_attempts=1)
+    yield job, handle, begun
+    hang.set()
+
+
+@ENGINES
+def test_a_handler_that_hangs_over_a_cancelled_job_is_replaced(worker, put, queue, hanging, monkeypatch):
+    monkeypatch.setattr(scheduler_worker, "BEAT", 0.05)
+    cancelled, handle, begun = hanging
+    following = put(cube=1)
+    with worker(work=handle):
+        assert begun.wait(10)
+        queue.move(cancelled, "cancel")
+        until(lambda: queue.find(following).state is JobState.DONE)
+    assert queue.find(cancelled).state is JobState.CANCELLED
+
+
+@ENGINES
+def test_a_handler_that_hangs_while_the_queue_fails_is_replaced_and_told_of(
+    worker, put, queue, hanging, monkeypatch
+):
+    monkeypatch.setattr(scheduler_worker, "BEAT", 0.05)
+    job, handle, _ = hanging
+    following, real, failing = put(cube=1), queue.report, [True]
+
+    def report(job, news, **given):
+        if isinstance(news, Failed) and failing[0]:
+            failing[:] = [False]
+            raise BackendUnavailable("the disk is full")
+        return real(job, news, **given)
+
+    monkeypatch.setattr(queue, "report", report)
+    with worker(work=handle):
+        until(lambda: queue.find(following).state is JobState.DONE)
+        until(lambda: queue.find(job).state is JobState.DEAD)
+    assert queue.find(job).error == "it took longer than 1 s, and was given up"
 
 
 @ENGINES
@@ -272,3 +321,41 @@ def test_closing_the_store_stops_its_workers(open_memos):
     memos.close()
     assert not worker.is_running
     assert not [each for each in threading.enumerate() if each.name.startswith("memos-worker")]
+
+
+def test_closing_the_store_releases_the_folder_though_a_job_cannot_be_given_back(
+    open_memos, monkeypatch, caplog
+):
+    monkeypatch.setitem(Worker.close.__kwdefaults__, "grace", 0.05)
+    caplog.set_level(logging.ERROR)
+    begun, end = threading.Event(), threading.Event()
+
+    def handle(work):
+        begun.set()
+        end.wait(20)
+
+    def refuse(job, news, **given):
+        raise BackendUnavailable("the disk is full")
+
+    memos = open_memos()
+    job = memos.jobs.submit("letters")
+    memos.worker(handlers={"letters": handle}).start()
+    assert begun.wait(10)
+    monkeypatch.setattr(memos._core.queue, "report", refuse)
+    memos.close()
+    end.set()
+    with closing(open_memos()) as again:
+        assert again.jobs.get(job.id).state is JobState.WAITING
+
+
+def test_closing_the_store_releases_the_folder_though_a_worker_does_not_close(open_memos, monkeypatch):
+    def fail(worker):
+        raise RuntimeError("no")
+
+    memos = open_memos()
+    worker = memos.worker()
+    monkeypatch.setattr(Worker, "close", fail)
+    with pytest.raises(RuntimeError, match="no"):
+        memos.close()
+    open_memos().close()
+    assert not worker.is_running

@@ -148,7 +148,6 @@ if TYPE_CHECKING:
     from memos_core.scheduler.policies import Prices as Prices
     from memos_core.scheduler.policies import by_cost as by_cost
     from memos_core.scheduler.policies import by_label as by_label
-    from memos_core.scheduler.policies import by_likeness as by_likeness
     from memos_core.scheduler.stats import Budget as Budget
     from memos_core.scheduler.stats import Cost as Cost
     from memos_core.scheduler.stats import Tier as Tier
@@ -278,7 +277,6 @@ _HOME = {
     "Prices": "scheduler.policies",
     "by_cost": "scheduler.policies",
     "by_label": "scheduler.policies",
-    "by_likeness": "scheduler.policies",
     "Budget": "scheduler.stats",
     "Cost": "scheduler.stats",
     "Tier": "scheduler.stats",

@@ -137,7 +137,7 @@ class Core:
             raise Closed
 
     def close(self) -> None:
-        """Write down what was counted, stop the background thread, release the folder.
+        """Stop the workers and the background thread, write down what was counted, release the folder.
 
         Whatever fails on the way, the folder is released.
         """
@@ -145,8 +145,6 @@ class Core:
             if self._closing:
                 return
             self._closing = True
-        for worker in list(self.workers):
-            worker.close()
         with ExitStack() as last:  # undone from below: the lock goes last
             last.callback(self._unlock)
             last.callback(self.catalog.close)
@@ -155,7 +153,9 @@ class Core:
             last.callback(self.recaller.write_uses)
             last.callback(self.derived.write_uses)
             last.callback(self.derived.discard)
-            self.indexer.close()  # without holding `_opening`: the thread may need it to finish its batch
+            last.callback(self.indexer.close)  # without `_opening`: the thread may need it for its batch
+            for worker in list(self.workers):
+                last.callback(worker.close)
 
     def _mark_closed(self) -> None:
         self._closed = True

@@ -103,8 +103,9 @@ class About:
 class Order:
     """A job to be: of which kind, about what, for whom, when.
 
-    Two orders of one kind and cube with the same `key` are one job as long as it waits; without a key
-    none is like another. `priority` is -9 to 9, the higher the sooner. `timeout` bounds each attempt.
+    Two orders of one kind and cube with the same `key`, by the same principal for the same purpose, are
+    one job as long as it waits; without a key none is like another. `priority` is -9 to 9, the higher the
+    sooner. `timeout` bounds each attempt.
     """
 
     kind: str

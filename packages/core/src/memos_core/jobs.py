@@ -53,9 +53,10 @@ class Jobs:
         at: datetime | None = None,
         timeout: timedelta = TIMEOUT,
     ) -> Job:
-        """Order a job, now or `at` a moment; return it, or the one with its key that waits.
+        """Order a job, now or `at` a moment; return it, or yours with its key that waits.
 
-        Without a `key`, jobs of one kind and cube are alike and wait as one. `payload` holds words and
+        Without a `key`, your jobs of one kind and cube are alike and wait as one; those of others are
+        theirs. `payload` holds words and
         numbers: for "archive" `{"after_days": 30}`, for "reindex" `{"embedder": "static"}`, for "prefill"
         `{"budget": 2048}`, for "consolidate" `{"rest_days": 180, "quiet_days": 7, "seconds": 60,
         "changes": 500}`; `timeout` bounds each attempt. A kind that no worker here knows waits for one.

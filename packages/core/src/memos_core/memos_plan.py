@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from memos_core import metering, performing, planning
@@ -38,13 +39,13 @@ class Planning:
     ) -> Planned:
         """Return the moves that pay now, each with its reason, and do those that can be done here.
 
-        It looks at every cube that you may read. Keys are loaded and let go within `budget.ram`
-        (what the store was opened with, unless given), states within `budget.disk`; with a `runtime`,
-        states are computed ahead, for prompts that begin with `system`, and, where the costs of a trainer
-        are known (see `calibrate`), adapters trained, which takes minutes. What is overdue is expired,
+        It looks at every cube that you may read. Keys are loaded and let go within `budget.ram` (what the
+        store was opened with, unless less is given), states within `budget.disk`; with a `runtime`, states
+        are computed ahead, for prompts that begin with `system`, and, where the costs of a trainer are
+        known (see `calibrate`), adapters trained, which takes minutes. What is overdue is expired,
         what nobody used for `archive_after` is archived, and with `consolidate` what belongs together is
         brought together (see `MemCube.consolidate`), in cubes that you may write. `policy` is
-        "cost", "lru", "lfu", "similarity", "label:WORD" (names of cubes) or one of your own. With
+        "cost", "lru", "lfu", "label:WORD" (names of cubes) or one of your own. With
         `dry_run`, nothing is done; else `memos top` shows what was, and what is left.
         """
         self._core.check_open()
@@ -53,7 +54,7 @@ class Planning:
         if budget is not None and not isinstance(budget, Budget):
             raise InvalidInput(f"budget must be a Budget, not {budget!r}: Budget(ram=..., disk=...)")
         order = Order(
-            budget=budget or Budget(ram=self._core.residents.budget),
+            budget=self._bounded(budget or Budget()),
             policy=named(policy),
             runtime=runtime,
             system=system,
@@ -70,6 +71,11 @@ class Planning:
         plan = Planned(moves=moves, done=done)
         planning.noted(self._core, self.principal, cubes, plan)
         return plan
+
+    def _bounded(self, budget: Budget) -> Budget:
+        """Return the budget with no more RAM than the store holds keys in."""
+        most = self._core.residents.budget
+        return replace(budget, ram=most if budget.ram is None else min(budget.ram, most))
 
     def _readable(self) -> Sequence[MemCube]:
         with self._core.catalog.read() as view:

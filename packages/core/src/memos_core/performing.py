@@ -129,8 +129,7 @@ def _drop_adapters(doing: Doing, _move: Move) -> bool:
 
 
 def _load(doing: Doing, _move: Move) -> bool:
-    loaded(doing.core, doing.principal, doing.cube.id)
-    return True
+    return loaded(doing.core, doing.principal, doing.cube.id)
 
 
 def _prefill(doing: Doing, _move: Move) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -11,6 +12,7 @@ from memos_core import consolidating, kv, lora, metering
 from memos_core.consolidation import Act, Allowance, Consolidating
 from memos_core.core import Core
 from memos_core.cube import CubeHeader, Principal, Right
+from memos_core.errors import Forbidden, NotFound
 from memos_core.heat import NEVER, warmed
 from memos_core.inference import AnyEngine
 from memos_core.kv import Segment
@@ -22,7 +24,7 @@ from memos_core.reply import Prefix, Reuse
 from memos_core.scheduler.moves import Move
 from memos_core.scheduler.plan import plan
 from memos_core.scheduler.policies import Policy
-from memos_core.scheduler.stats import DAY, Budget, Chores, Cost, Form, Pool, Standings, Tier
+from memos_core.scheduler.stats import Budget, Chores, Cost, Form, Pool, Standings, Tier
 from memos_core.vault import meters, moved
 from memos_core.vault.meters import CubeMeter, Due
 from memos_core.vault.view import View
@@ -95,6 +97,8 @@ def noted(core: Core, principal: Principal, cubes: Sequence[MemCube], plan: Plan
     if moved.following(known, looked_at, done, left) == known:
         return
     with core.catalog.write(principal) as tx:
+        there = moved.present(tx, {each.cube for each in (*done, *left)})
+        done, left = ([each for each in found if each.cube in there] for found in (done, left))
         moved.write(tx, moved.following(moved.moves(tx), looked_at, done, left))
 
 
@@ -104,57 +108,69 @@ def planned(core: Core, principal: Principal, cubes: Sequence[MemCube], order: O
     return plan(stats, order.budget, core.catalog.clock().timestamp(), policy=order.policy)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A cube as one snapshot shows it; `due` is None where the principal may move no memory."""
+
+    header: CubeHeader
+    meter: CubeMeter | None
+    memories: int
+    due: tuple[Due, Due] | None
+    scattered: Due
+
+
 def _standings(core: Core, principal: Principal, cubes: Sequence[MemCube], order: Order) -> Standings:
-    """Return what is known of these cubes."""
+    """Return what is known of these cubes; one that is erased, or closed to them, meanwhile is left out."""
     core.catalog.uses.write()
     known = {(cost.tier, cost.model): cost for cost in metering.costs(core)}
-    by_id = {cube.id: cube for cube in cubes}
-    with core.catalog.read() as view:
-        headers = [view.enter(cube.id, principal, Right.READ) for cube in cubes]
-        warm = meters.of_cubes(view.connection, list(by_id))
-        counts = {header.id: view.count(cube=header) for header in headers}
-        due = {
-            header.id: meters.due(view.connection, header.id, now=view.now, idle=order.idle)
-            for header in headers
-            if Right.WRITE in header.access.rights
-        }
-        scattered = {
-            header.id: _scattered(view, header, order.consolidating)
-            for header in headers
-            if header.id in due and order.consolidating is not None
-        }
     now, soon = core.catalog.clock().timestamp(), core.derived.soon()
-    segments: dict[str, list[Segment]] = {}
-    for segment in kv.listed(core, principal, list(by_id)):
-        segments.setdefault(segment.cube, []).append(segment)
-    adapters: dict[str, list[Adapter]] = {}
-    for adapter in lora.listed(core, principal, list(by_id)):
-        adapters.setdefault(adapter.cube, []).append(adapter)
     forms: list[Form] = []
-    for header in headers:
-        meter = _present(warm.get(header.id), header, now)
-        expected = None if soon is None else soon.get(header.id, 0.0)
-        forms.append(replace(_keys(core, header, meter, counts[header.id], known), soon=expected))
-        states = _states(by_id[header.id], header, meter, segments.get(header.id, []), order, known)
-        if states is None:
-            continue
-        states = replace(states, since=core.moved.get((header.id, Tier.KV.value)), soon=expected)
-        forms.append(states)
-        if (trained := _adapter(states, adapters.get(header.id, []), known)) is not None:
-            forms.append(replace(trained, since=core.moved.get((header.id, Tier.LORA.value))))
-    return Standings(
-        forms=forms,
-        chores=[
-            _chores(header, *due[header.id], scattered.get(header.id, Due(0, 0)))
-            for header in headers
-            if header.id in due
-        ],
-        trained=sum(
-            each.train_seconds
-            for found in adapters.values()
-            for each in found
-            if now - each.created_at.timestamp() < DAY
-        ),
+    chores: list[Chores] = []
+    for cube, seen in _seen(core, principal, cubes, order):
+        with suppress(NotFound, Forbidden):
+            segments = kv.listed(core, principal, [cube.id])
+            adapters = lora.listed(core, principal, [cube.id])
+            meter = _present(seen.meter, seen.header, now)
+            keys = _keys(core, seen.header, meter, seen.memories, known)
+            states = _states(cube, seen.header, meter, segments, order, known)
+            adapter = None if states is None else _adapter(states, adapters, known)
+            expected = None if soon is None else soon.get(cube.id, 0.0)
+            forms += [
+                replace(form, soon=expected if form.on_demand else None, since=core.moved.get(form.key))
+                for form in (keys, states, adapter)
+                if form is not None
+            ]
+            if seen.due is not None:
+                chores.append(_chores(seen.header, *seen.due, seen.scattered))
+    with core.catalog.read() as view:
+        trained = meters.trained(view.connection, now=view.now)
+    return Standings(forms=forms, chores=chores, trained=trained)
+
+
+def _seen(
+    core: Core, principal: Principal, cubes: Sequence[MemCube], order: Order
+) -> list[tuple[MemCube, _Seen]]:
+    """Return what one snapshot of the catalog shows of those cubes that it lets the principal enter."""
+    found: list[tuple[MemCube, _Seen]] = []
+    with core.catalog.read() as view:
+        warm = meters.of_cubes(view.connection, [cube.id for cube in cubes])
+        for cube in cubes:
+            with suppress(NotFound, Forbidden):
+                header = view.enter(cube.id, principal, Right.READ)
+                found.append((cube, _seen_in(view, header, warm.get(cube.id), order)))
+    return found
+
+
+def _seen_in(view: View, header: CubeHeader, meter: CubeMeter | None, order: Order) -> _Seen:
+    may_write = Right.WRITE in header.access.rights
+    due = meters.due(view.connection, header.id, now=view.now, idle=order.idle) if may_write else None
+    settings = order.consolidating if may_write else None
+    return _Seen(
+        header=header,
+        meter=meter,
+        memories=view.count(cube=header),
+        due=due,
+        scattered=Due(0, 0) if settings is None else _scattered(view, header, settings),
     )
 
 
@@ -211,7 +227,6 @@ def _keys(
         changes=NEVER,  # keys follow a change at little cost
         held=held is not None,
         pinned=Right.WRITE not in header.access.rights,  # what others use is not a reader's to take
-        since=core.moved.get((header.id, Tier.RESIDENT.value)),
         hits=meter.asks,
         labels=frozenset({header.name}),
     )

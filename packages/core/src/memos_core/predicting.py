@@ -63,6 +63,7 @@ class Predictor:
         self._core, self._runtime, self._most, self._least = core, runtime, most, least
         self._talks: dict[Principal, _Talk] = {}
         self._questions: deque[tuple[Principal, str, float]] = deque(maxlen=HELD)
+        self._pending: dict[Principal, None] = {}  # who asked, and whose next cubes were not all looked at
         self._rung, self._ending = threading.Event(), threading.Event()
         self._idle = threading.Event()
         self._idle.set()
@@ -79,10 +80,15 @@ class Predictor:
             self._idle.clear()
             self._questions.append((principal, cubes[0], self._core.catalog.clock().timestamp()))
             self._rung.set()
+            if self._ending.is_set():
+                self._idle.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until everything that was heard has been looked at; return whether it has."""
-        return self._idle.wait(timeout)
+        """Wait until everything that was heard has been looked at; return whether it has.
+
+        Where the thread has ended nothing will be, and False is returned at once unless all was.
+        """
+        return self._idle.wait(timeout) and not (self._questions or self._pending)
 
     def guesses(self, principal: Principal) -> Sequence[Guess]:
         """Return whom the next question of somebody is expected to be put to, likeliest first."""
@@ -106,6 +112,10 @@ class Predictor:
         self._ending.set()
         self._rung.set()
         self._thread.join()
+
+    def _leave(self) -> None:
+        """Hear and foresee nothing any more, and keep nobody waiting for it."""
+        self._ending.set()
         if self._hear in self._core.recaller.listeners:
             self._core.recaller.listeners.remove(self._hear)
         if self._rates in self._core.derived.seers:
@@ -123,37 +133,47 @@ class Predictor:
     # --- in the thread -----------------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._ending.is_set():
-            self._rung.wait()
-            self._rung.clear()
-            principals = self._look()
-            try:
-                for principal in principals:
-                    self._prepare(principal)
-            except _GiveWay:
-                continue  # it rang again
-            except Closed:
-                return
-            except MemOSError as exc:
-                log.warning("a cube was not made ready", extra={"cause": str(exc)})
-            if not self._questions:
-                self._idle.set()
+        try:
+            while not self._ending.is_set():
+                self._rung.wait()
+                self._rung.clear()
+                self._look()
+                self._prepare_all()
+                if not (self._questions or self._pending):
+                    self._idle.set()
+        except Closed:
+            log.debug("the store was closed")
+        finally:  # whatever ended it: out of memory, say
+            self._leave()
 
-    def _look(self) -> list[Principal]:
-        """Learn from what was asked meanwhile; return who asked."""
-        asked: dict[Principal, None] = {}
+    def _look(self) -> None:
+        """Learn from what was asked meanwhile, and note who asked."""
         while self._questions:
             principal, cube, at = self._questions.popleft()
             with self._learning:
                 self._learn(self._talk_of(principal), cube, at)
-            asked[principal] = None
-        return [principal for principal in asked if principal in self._talks]
+            self._pending[principal] = None
+
+    def _prepare_all(self) -> None:
+        """Prepare for those who asked, until somebody asks: who is left then comes before them."""
+        for principal in list(self._pending):
+            try:
+                self._prepare(principal)
+            except _GiveWay:
+                return  # it rang again
+            except Closed:
+                raise
+            except MemOSError as exc:
+                log.warning("a cube was not made ready", extra={"cause": str(exc)})
+            del self._pending[principal]
 
     def _talk_of(self, principal: Principal) -> _Talk:
         """Return what is known of somebody, who is now the last to have spoken."""
         talk = self._talks[principal] = self._talks.pop(principal, _Talk())
         if len(self._talks) > TALKS:
-            del self._talks[next(iter(self._talks))]
+            silent = next(iter(self._talks))
+            del self._talks[silent]
+            self._pending.pop(silent, None)
         return talk
 
     def _learn(self, talk: _Talk, cube: str, at: float) -> None:

@@ -158,7 +158,8 @@ class JobQueue(Protocol):
     def put(self, connection: Connection, order: Order) -> str:
         """Write a job in the caller's own transaction; return its id.
 
-        With the key of one that waits it is folded into that one, whose id is returned.
+        With the key of one that waits, of the same kind, cube, orderer and purpose, it is folded into that
+        one, whose id is returned.
         """
         ...
 

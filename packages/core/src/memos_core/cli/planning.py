@@ -29,7 +29,7 @@ Engine = Annotated[str, typer.Option("--engine", metavar="WORD", help="transform
 def plan(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the moves and why; do none.")] = False,
     policy: Annotated[
-        str, typer.Option("--policy", metavar="WORD", help="cost, lru, lfu, similarity or label:CUBE.")
+        str, typer.Option("--policy", metavar="WORD", help="cost, lru, lfu or label:CUBE.")
     ] = "cost",
     ram: Annotated[int | None, typer.Option("--ram", min=0, metavar="BYTES", help="For keys in RAM.")] = None,
     disk: Annotated[

@@ -122,6 +122,7 @@ def unpacked(
                 facts={"header": json.loads(to_json(header))},
                 build_seconds=_seconds(part),
                 sources=header.sources,
+                is_import=True,
             )
         except BackendError as exc:  # it is derived: the cube is whole without it
             log.warning("an adapter was not stored", extra={"cause": str(exc)})

@@ -147,7 +147,8 @@ LFU: Final = Policy(name="lfu", judge=_lfu, grip=0.0, settle=0.0, by_size=False)
 def by_likeness(threshold: float | None = None) -> Policy:
     """Return the policy that keeps what is most like the present talk, and makes it from a threshold on.
 
-    None makes nothing ahead of need.
+    None makes nothing ahead of need. It is for whoever sets `Form.likeness`, as a simulation can: a store
+    knows which cubes are asked, and keeps nothing of the questions.
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise InvalidInput(f"threshold must be from 0 to 1, not {threshold!r}")
@@ -172,10 +173,8 @@ def by_label(labels: Collection[str]) -> Policy:
 
 
 COST: Final = by_cost()
-POLICIES: Final[Mapping[str, Policy]] = MappingProxyType(
-    {"cost": COST, "lru": LRU, "lfu": LFU, "similarity": by_likeness()}
-)
-"""By name, those that need no arguments."""
+POLICIES: Final[Mapping[str, Policy]] = MappingProxyType({"cost": COST, "lru": LRU, "lfu": LFU})
+"""By name, those that need no arguments and nothing that a store does not know."""
 
 
 def named(policy: Policy | str) -> Policy:

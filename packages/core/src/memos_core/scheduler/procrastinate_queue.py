@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection
 
+from memos_core.errors import BackendError
 from memos_core.job import Alive, Job, News
 from memos_core.scheduler.queue import CatalogQueue
 from memos_core.vault import tickets
@@ -69,9 +70,16 @@ class ProcrastinateQueue(CatalogQueue):
         return super().purge()
 
     def _is_work(self, kinds: Collection[str]) -> bool:
-        """Do the chores that are due; return whether there may be something to fetch."""
+        """Do the chores that are due; return whether there may be something to fetch.
+
+        Raises BackendError where the catalog hands out its jobs by itself again: there are no tickets then.
+        """
         with self._catalog.read() as view:
             found = tickets.look(view.connection, kinds, now=self._catalog.moment(view.connection))
+            if not found.has_tickets and not tickets.hands_out(view.connection):
+                raise BackendError(
+                    "the catalog hands out the jobs of this store since it was opened: open it anew"
+                )
         if found.has_chores:
             with self._catalog.connection() as connection:
                 tickets.do_chores(connection, now=self._catalog.moment(connection))

@@ -78,7 +78,7 @@ class Form:
     pinned: bool = False
     since: float | None = None
     hits: int = 0  # uses ever
-    likeness: float = 0.0  # to what is being talked about, 0 to 1
+    likeness: float = 0.0  # to what is being talked about, 0 to 1; not told of a store
     soon: float | None = None  # uses a second right now, by what follows on the last; None: nobody foresees
     labels: frozenset[str] = frozenset()
 

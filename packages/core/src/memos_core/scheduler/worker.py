@@ -74,6 +74,7 @@ class Worker:
         self.name = uuid.uuid4().hex[:12]
         self._stop = threading.Event()
         self._posts: list[_Post] = []
+        self._given_up: list[Job] = []  # and not reported yet; the heart's own
         self._changing = threading.Lock()
         self._heart: threading.Thread | None = None
         self._beaten, self._tidied = time.monotonic(), time.monotonic()
@@ -184,7 +185,7 @@ class Worker:
         try:
             news = self._tried(work)
         except BaseException:  # the process is told to end: somebody else begins anew
-            self._queue.report(job, Released())
+            self._release(job)
             raise
         finally:
             post.work = None
@@ -222,6 +223,7 @@ class Worker:
                 for post in posts:
                     self._look_at(post)
                 self._beat(posts)
+                self._tell()
                 if time.monotonic() - self._tidied > TIDY:
                     self._tidied = time.monotonic()
                     self._queue.purge()
@@ -234,21 +236,29 @@ class Worker:
             return
         self._beaten = time.monotonic()
         for work in [post.work for post in posts if post.work is not None]:
-            if not work.finished and not self._queue.report(work.job, Alive()):
+            if not (work.finished or work.lost.is_set()) and not self._queue.report(work.job, Alive()):
                 work.lost.set()
 
     def _look_at(self, post: _Post) -> None:
+        """Give up what takes longer than it may; its thread is replaced, whosever the job is by now."""
         work = post.work
-        if work is None or work.lost.is_set() or not work.is_overdue:
+        if work is None or post.abandoned or not work.is_overdue:
             return
-        work.lost.set()
         post.abandoned = True
-        self._queue.report(work.job, _overdue(work.job))
         log.warning("job %s (%s) took longer than it may: given up", work.job.id, work.job.kind)
+        if not work.lost.is_set():
+            work.lost.set()
+            self._given_up.append(work.job)
         with self._changing:
             if post.thread is not None and not self._stop.is_set():
                 self._posts.remove(post)
                 self._hire()
+
+    def _tell(self) -> None:
+        """Report what was given up; where that fails, it is tried at the next look."""
+        while self._given_up:
+            self._queue.report(self._given_up[0], _overdue(self._given_up[0]))
+            del self._given_up[0]
 
     def _give_back(self, post: _Post) -> None:
         """Give back the job that a thread has still in hand when the worker closes."""
@@ -257,7 +267,14 @@ class Worker:
             return
         post.abandoned = True
         work.lost.set()
-        self._queue.report(work.job, Released())
+        self._release(work.job)
+
+    def _release(self, job: Job) -> None:
+        """Give a job back; where that cannot be written down, its lease runs out."""
+        try:
+            self._queue.report(job, Released())
+        except BackendError as exc:
+            log.warning("job %s (%s) was not given back: %s", job.id, job.kind, exc)
 
 
 def queue_of(worker: Worker) -> PurgedQueue:

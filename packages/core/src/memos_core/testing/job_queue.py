@@ -46,7 +46,7 @@ class JobDesk:
 
     def put(self, kind: str = "work", *, cube: int = 0, **fields: Any) -> str:
         with self.writing() as connection:
-            order = Order(kind=kind, by="ana", cube=self.cubes[cube], **fields)
+            order = Order(kind=kind, cube=self.cubes[cube], **{"by": "ana", **fields})
             return self.queue.put(connection, order)
 
     def claim(self, *kinds: str, worker: str = "w") -> Job | None:
@@ -124,6 +124,20 @@ class JobQueueConformance:
     def test_keys_of_other_cubes_and_kinds_are_other_keys(self, desk: JobDesk) -> None:
         put = {desk.put(key="k"), desk.put(key="k", cube=1), desk.put("other", key="k"), desk.put()}
         assert len(put) == 4
+
+    def test_keys_of_other_people_and_purposes_are_other_keys(self, desk: JobDesk) -> None:
+        orders: list[dict[str, Any]] = [
+            {"by": "ana", "payload": {"n": 1}},
+            {"by": "bo", "payload": {"n": 2}},
+            {"by": "bo", "purpose": "care", "payload": {"n": 3}},
+        ]
+        for order in orders:
+            desk.put(key="k", **order)
+        seen = []
+        while (job := desk.claim()) is not None:
+            seen.append({"by": job.by, "purpose": job.purpose, "payload": job.payload})
+            desk.queue.report(job, Done())
+        assert seen == [{"purpose": "", **order} for order in orders]
 
     def test_while_one_runs_another_of_its_key_may_wait(self, desk: JobDesk) -> None:
         first = desk.put(key="k")
@@ -255,6 +269,14 @@ class JobQueueConformance:
         second = desk.put(key="k")
         desk.queue.report(running, Failed(error="down", after=SOON))
         assert (desk.state(first), desk.drained()) == (JobState.FOLDED, [second])
+
+    def test_what_fails_while_an_equal_one_of_somebody_else_waits_is_tried_again(self, desk: JobDesk) -> None:
+        first = desk.put(key="k")
+        running = desk.claimed()
+        second = desk.put(key="k", by="bo")
+        desk.queue.report(running, Failed(error="down", after=SOON))
+        desk.move(SOON)
+        assert (desk.state(first), sorted(desk.drained())) == (JobState.DELAYED, sorted([first, second]))
 
     # --- what people ask for -----------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class InMemoryQueue:
         with self._lock:
             now = self._clock()
             for kept in self._jobs.values():
-                if order.key is not None and self._is_waiting_as(kept, order.kind, order.cube, order.key):
+                if self._waits_as(kept, order):
                     return self._folded(kept, order, now)
             run_at = order.run_at or now
             job = Job(
@@ -162,8 +162,12 @@ class InMemoryQueue:
             raise NotFound("job", job_id)
         return self._jobs[job_id]
 
-    def _is_waiting_as(self, kept: _Kept, kind: str, cube: str | None, key: str) -> bool:
-        return kept.job.state in _PENDING and (*kept.lane, kept.job.key) == (str(kind), cube, key)
+    def _waits_as(self, kept: _Kept, other: Job | Order) -> bool:
+        alike = (
+            getattr(kept.job, name) == getattr(other, name)
+            for name in ("kind", "cube", "key", "by", "purpose")
+        )
+        return other.key is not None and kept.job.state in _PENDING and all(alike)
 
     def _folded(self, kept: _Kept, order: Order, now: datetime) -> str:
         run_at = min(kept.job.run_at, order.run_at or now)
@@ -214,11 +218,10 @@ class InMemoryQueue:
 
     def _again(self, kept: _Kept, verb: str, now: datetime, *, run_at: datetime) -> None:
         job = kept.job
-        if job.key is not None:
-            for other in self._jobs.values():
-                if other.job.id != job.id and self._is_waiting_as(other, job.kind, job.cube, job.key):
-                    self._ended(kept, "fold", now)
-                    return
+        for other in self._jobs.values():
+            if other.job.id != job.id and self._waits_as(other, job):
+                self._ended(kept, "fold", now)
+                return
         state = stepped(job.id, job.state, verb)
         if state is JobState.DELAYED and run_at <= now:
             state = stepped(job.id, state, "due")

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakSet
 
+from memos_core import adapter
 from memos_core.cube import SYSTEM, CubeHeader
 from memos_core.errors import BackendError
 from memos_core.segment import Origin
-from memos_core.vault import artifacts
+from memos_core.vault import artifacts, meters
 from memos_core.vault.artifacts import Artifact, Made
 from memos_core.vault.blobs import Blobs
 from memos_core.vault.catalog import Catalog
@@ -60,11 +61,13 @@ class Derived:
         facts: Mapping[str, Any],
         build_seconds: float,
         sources: Sequence[Origin],
+        is_import: bool = False,
     ) -> bool:
         """Keep an artifact; return whether it was kept.
 
         It is not if a source changed while it was made, or if it is there already. Raises
-        BackendError if the disk does not take it; then nothing is left of it.
+        BackendError if the disk does not take it; then nothing is left of it. What it took to train an
+        adapter is noted, kept or not, unless that was done in another store (`is_import`).
         """
         with self._storing:
             blob = self._blobs.put(data)
@@ -82,6 +85,8 @@ class Derived:
             try:
                 with self._catalog.write(SYSTEM) as tx:
                     kept = artifacts.record(tx.connection, tx.header(cube_id), made, now=tx.now)
+                    if kind == adapter.KIND and not is_import:
+                        meters.note_training(tx.connection, build_seconds, now=tx.now)
             finally:
                 if not kept and not self._is_known(blob):
                     self._blobs.delete(blob)

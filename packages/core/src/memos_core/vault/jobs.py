@@ -11,6 +11,8 @@ with a thousand jobs has a thousand turns, and one that comes later with a singl
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
@@ -31,13 +33,24 @@ def lane_of(kind: str, cube: str | None) -> str:
     return f"{kind} {cube or '*'}"
 
 
+def waiting_as(lane: str, key: str | None, *, by: str, purpose: str) -> str | None:
+    """Return what a job is known as while it waits, which no two share; None for one that is like no other.
+
+    A job runs with the rights of whoever ordered it, so orders of two people are never one. It is a hash:
+    names and keys may be longer than an index has room for.
+    """
+    if key is None:
+        return None
+    return hashlib.sha256(json.dumps([lane, key, by, purpose]).encode()).hexdigest()
+
+
 def put(connection: Connection, order: Order, *, now: datetime) -> str:
-    """Write a job, or find the one with its key that waits; return its id.
+    """Write a job, or find the one that waits as this one would; return its id.
 
     The one that waits takes over what is new: payload, memories, the higher priority, the earlier time.
     """
     lane = lane_of(order.kind, order.cube)
-    waiting = None if order.key is None else f"{lane} {order.key}"
+    waiting = waiting_as(lane, order.key, by=order.by, purpose=order.purpose)
     if waiting is not None:
         same = select(jobs).where(jobs.c.waiting == waiting).with_for_update()
         known = connection.execute(same).one_or_none()

@@ -1,4 +1,7 @@
-"""The meter's rows: how warm memories and cubes are, what the tiers cost. Written in batches."""
+"""The meter's rows: how warm memories and cubes are, what the tiers cost, what was trained.
+
+Uses are written in batches.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ from memos_core.lifecycle import IN_USE
 from memos_core.memory import State
 from memos_core.vault import statements
 from memos_core.vault.schema import cubes, memories, parts
-from memos_core.vault.schema_meters import costs, cube_meters, memory_meters
+from memos_core.vault.schema_meters import costs, cube_meters, memory_meters, trainings
 from memos_core.vault.uses import Counted
 
+_DAY = timedelta(days=1)
 _IN_USE = [state.value for state in IN_USE]
 
 
@@ -205,6 +209,26 @@ def write_cost(connection: Connection, row: Mapping[str, Any]) -> None:
     here = (costs.c.machine == row["machine"]) & (costs.c.tier == row["tier"])
     connection.execute(delete(costs).where(here, costs.c.model == row["model"]))
     connection.execute(insert(costs).values(**row))
+
+
+# --- trainings -------------------------------------------------------------------------------
+
+
+def note_training(connection: Connection, seconds: float, *, now: datetime) -> None:
+    """Note that so many seconds were spent on a training; what is older than a day is forgotten."""
+    connection.execute(delete(trainings).where(~_of_late(now)))
+    connection.execute(insert(trainings).values(at=now, seconds=seconds))
+
+
+def trained(connection: Connection, *, now: datetime) -> float:
+    """Return the seconds that trainings took in the last day, whoever ordered them."""
+    total = select(func.coalesce(func.sum(trainings.c.seconds), 0.0)).where(_of_late(now))
+    return float(connection.execute(total).scalar_one())
+
+
+def _of_late(now: datetime) -> ColumnElement[bool]:
+    """Return what is of the last day, or of the next where the clock was set back a little."""
+    return (trainings.c.at > now - _DAY) & (trainings.c.at < now + _DAY)
 
 
 def _heat(amount: float | None, at: datetime | None) -> Heat:

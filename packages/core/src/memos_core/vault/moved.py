@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select
 
 from memos_core.overview import MoveView
-from memos_core.vault.schema import store
+from memos_core.vault.artifacts import NOBODY
+from memos_core.vault.schema import cubes, parts, store
 
 if TYPE_CHECKING:
     from memos_core.vault.tx import Tx
@@ -56,6 +57,15 @@ def following(
         done=(*reversed(done), *known.done)[:MOST_DONE],
         next=(*mine, *kept)[:MOST_NEXT],
     )
+
+
+def present(view: View, ids: Collection[str]) -> set[str]:
+    """Return which of these cubes (ids) are there; one that is erased is not, though its row may be."""
+    found: set[str] = set()
+    for part in parts(sorted(ids)):
+        query = select(cubes.c.id).where(cubes.c.id.in_(part), cubes.c.owner != NOBODY)
+        found |= set(view.connection.execute(query).scalars())
+    return found
 
 
 def write(tx: Tx, told: Moves) -> None:

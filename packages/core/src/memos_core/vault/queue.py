@@ -27,7 +27,7 @@ from memos_core.job import (
     delay,
     stepped,
 )
-from memos_core.vault.jobs import found, lead, next_turn, to_job
+from memos_core.vault.jobs import found, lead, next_turn, to_job, waiting_as
 from memos_core.vault.schema_jobs import jobs
 
 _AT_ONCE: Final = 500  # jobs that come due in one transaction
@@ -139,8 +139,8 @@ def _ended(connection: Connection, row: Row[Any], verb: str, *, now: datetime, *
 def _again(
     connection: Connection, row: Row[Any], verb: str, *, now: datetime, run_at: datetime, **values: Any
 ) -> None:
-    """Let a job wait again; where one with its key waits already, that one does its work."""
-    waiting = None if row.key is None else f"{row.lane} {row.key}"
+    """Let a job wait again; where one like it waits already, that one does its work."""
+    waiting = waiting_as(row.lane, row.key, by=row.by, purpose=row.purpose)
     twin = select(jobs.c.seq).where(jobs.c.waiting == waiting)
     if waiting is not None and connection.execute(twin).first() is not None:
         _ended(connection, row, "fold", now=now, **values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
@@ -101,7 +102,7 @@ def _order(row: Row[Any]) -> Order:
         kind=row.kind,
         by=row.by,
         cube=row.cube_id,
-        key=f"schedule {row.name}",
+        key=f"schedule {hashlib.sha256(row.name.encode()).hexdigest()}",  # a name may be as long as a key
         payload=row.payload,
         purpose=row.purpose,
     )

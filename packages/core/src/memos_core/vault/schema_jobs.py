@@ -18,7 +18,7 @@ jobs = Table(
     Column("cube_id", ForeignKey("cubes.id", ondelete="CASCADE")),  # NULL: about the whole store
     Column("key", String),
     Column("lane", String, nullable=False),  # kind and cube: of each lane one runs
-    Column("waiting", String, unique=True),  # lane and key, while it waits: of these there is one
+    Column("waiting", String, unique=True),  # while it waits: `jobs.waiting_as`; of these there is one
     Column("front", String, unique=True),  # its lane, if it runs, or is the next of a lane in which none does
     Column("lead", Boolean, nullable=False),  # it is the next of its lane, and nothing of it runs
     Column("payload", JSON, nullable=False),

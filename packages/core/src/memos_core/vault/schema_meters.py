@@ -1,10 +1,10 @@
-"""The tables of the meter: how warm memories and cubes are, and what the tiers cost here."""
+"""The tables of the meter: how warm memories and cubes are, what the tiers cost here and what was trained."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, ForeignKey, Integer, String, Table
 
-from memos_core.vault.schema import UtcTime, metadata
+from memos_core.vault.schema import Key, UtcTime, metadata
 
 memory_meters = Table(
     "memory_meters",
@@ -40,4 +40,12 @@ costs = Table(
     Column("size", Float, nullable=False),  # bytes a unit
     Column("samples", Float, nullable=False),  # units that were measured
     Column("at", UtcTime, nullable=False),
+)
+
+trainings = Table(
+    "trainings",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=True),
+    Column("at", UtcTime, nullable=False),  # when it ended; after a day the row goes
+    Column("seconds", Float, nullable=False),
 )

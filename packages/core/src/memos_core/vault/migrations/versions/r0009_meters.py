@@ -1,4 +1,4 @@
-"""How warm memories and cubes are, and what the tiers cost on this machine."""
+"""How warm memories and cubes are, what the tiers cost on this machine, and what was trained of late."""
 
 from __future__ import annotations
 
@@ -51,4 +51,11 @@ def upgrade() -> None:
         sa.Column("samples", sa.Float(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("machine", "tier", "model", name=op.f("pk_costs")),
+    )
+    op.create_table(
+        "trainings",
+        sa.Column("seq", KEY, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_trainings")),
     )
