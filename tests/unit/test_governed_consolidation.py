@@ -1,0 +1,85 @@
+"""What was consolidated, where forks, rights and erasure meet it: nobody loses or learns another's."""
+
+from __future__ import annotations
+
+import pytest
+
+from memos_core import Consolidating, IllegalTransition
+
+pytestmark = pytest.mark.databases
+
+MERGE = Consolidating(supersede=False, rest=None, quiet=None)
+SAME = ("Mira can't swim.", "Mira cannot swim")
+
+
+def texts(memories):
+    return sorted(memory.text for memory in memories)
+
+
+@pytest.fixture
+def twice(cube):
+    """A cube that told everybody the same twice."""
+    return [cube.remember(words, visibility="shared") for words in SAME]
+
+
+# --- a fork, and what its base merged ---------------------------------------------------------
+
+
+@pytest.fixture
+def bobs(memos, cube, twice):
+    """The fork of somebody who may read the cube, from before it was consolidated."""
+    cube.grant("bob", "read")
+    return memos.as_principal("bob").cube(cube.name, owner=cube.owner).fork("mine")
+
+
+def test_a_fork_that_forgets_its_copy_leaves_its_base_what_that_merged(cube, bobs):
+    merged = cube.consolidate(MERGE).actions[0].into
+    cube.revise(merged, "Mira drowned a man.")
+    cube.revoke("bob")
+    copy = bobs.list()[0]
+    receipt = bobs.forget(copy.id)
+    assert (receipt.memories, set(receipt.texts), receipt.cubes) == ((copy.id,), {copy.text}, (bobs.id,))
+    assert (texts(cube.list()), len(cube.list(state="archived"))) == (["Mira drowned a man."], 2)
+
+
+def test_a_fork_that_is_dropped_leaves_its_base_what_that_merged(memos, cube, bobs):
+    merged = cube.consolidate(MERGE).actions[0].into
+    cube.freeze(merged)
+    memos.as_principal("bob").forget_cube("mine")
+    assert (cube.get(merged).text, len(cube.list(state="archived"))) == (SAME[1], 2)
+
+
+def test_what_a_base_froze_and_a_fork_does_not_show_is_no_matter_to_the_fork(cube, bobs):
+    cube.freeze(cube.consolidate(MERGE).actions[0].into)
+    bobs.forget(bobs.list()[0].id)
+    assert (texts(bobs.list()), cube.count()) == ([SAME[1]], 1)
+
+
+def test_a_fork_that_forgets_its_copy_shows_the_merged_no_more_and_its_base_does(cube, twice):
+    merged = cube.consolidate(MERGE).actions[0].into
+    cube.revise(merged, "Mira drowned a man.")
+    twig = cube.fork("twig")
+    leaf = twig.fork("leaf")
+    twig.restore(twice[0].id)
+    assert twig.forget(twice[0].id).shared == (merged,)
+    shown = {words for fork in (twig, leaf) for words in texts([*fork.list(), *fork.list(state="archived")])}
+    assert ("Mira drowned a man." in shown, texts(cube.list())) == (False, ["Mira drowned a man."])
+
+
+def test_what_a_fork_shows_frozen_is_not_ended_by_what_it_forgets(cube, twice):
+    merged = cube.consolidate(MERGE).actions[0].into
+    cube.freeze(merged)
+    twig = cube.fork("twig")
+    twig.restore(twice[0].id)
+    with pytest.raises(IllegalTransition):
+        twig.forget(twice[0].id)
+    twig.unfreeze(merged)
+    twig.forget(twice[0].id)
+    assert cube.get(merged).state == "frozen"
+
+
+def test_what_somebody_froze_in_a_fork_does_not_bind_its_base(cube, bobs):
+    frozen = bobs.consolidate(MERGE).actions[0].into
+    bobs.freeze(frozen)
+    cube.forget(cube.list()[0].id)
+    assert (texts(cube.list()), texts(bobs.list())) == ([SAME[1]], [SAME[1]])
