@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from memos_core import Consolidating, IllegalTransition
+from memos_core import Consolidating, IllegalTransition, Message, Where
 
 pytestmark = pytest.mark.databases
 
 MERGE = Consolidating(supersede=False, rest=None, quiet=None)
+GIST = Consolidating(merge=False, supersede=False, rest=None, quiet=timedelta(days=7), turns=8, least=8)
+GISTS = Where(kinds=["gist"])
 SAME = ("Mira can't swim.", "Mira cannot swim")
+
+
+TALK = [
+    f"{words} in the garden of the old mill"
+    for words in (
+        *("apples fell early", "bees were loud at noon", "children built a hut", "dogs slept all day"),
+        *("elms lost a branch", "ferns covered walls", "geese flew over twice", "hay was cut late"),
+    )
+]
 
 
 def texts(memories):
@@ -20,6 +33,17 @@ def texts(memories):
 def twice(cube):
     """A cube that told everybody the same twice."""
     return [cube.remember(words, visibility="shared") for words in SAME]
+
+
+def talk(cube, clock, *, first="Ana"):
+    """Tell a cube of a session in eight turns, which is over."""
+    said = [
+        Message("Ana" if n else first, words, at=clock() + timedelta(minutes=n), id=str(n))
+        for n, words in enumerate(TALK)
+    ]
+    turns = cube.ingest(said, session="s1", visibility="shared")
+    clock.move(days=8)
+    return turns
 
 
 # --- a fork, and what its base merged ---------------------------------------------------------
@@ -83,3 +107,48 @@ def test_what_somebody_froze_in_a_fork_does_not_bind_its_base(cube, bobs):
     bobs.freeze(frozen)
     cube.forget(cube.list()[0].id)
     assert (texts(cube.list()), texts(bobs.list())) == ([SAME[1]], [SAME[1]])
+
+
+# --- rules that change ------------------------------------------------------------------------
+
+
+def test_what_stands_behind_a_hidden_memory_is_hidden_with_it_and_stays_so(memos, cube, twice):
+    cube.grant("bob", "read")
+    run = cube.consolidate(MERGE)
+    hidden = {"visibility": "private", "sensitivity": 9, "trust": "untrusted"}
+    cube.classify(run.actions[0].into, **hidden)
+    bobs = memos.as_principal("bob").cube(cube.name, owner=cube.owner)
+    assert (bobs.list(), bobs.list(state="archived")) == ([], [])
+    cube.classify(run.actions[0].into, visibility="shared", sensitivity=0)
+    cube.undo(run)
+    rules = [each.header.governance for each in cube.list()]
+    assert [(each.visibility, each.sensitivity, each.trust) for each in rules] == [tuple(hidden.values())] * 2
+    assert bobs.list() == []
+
+
+def test_what_stands_behind_a_memory_is_shown_no_wider_with_it(cube):
+    told = [cube.remember(words).id for words in SAME]
+    run = cube.consolidate(MERGE)
+    cube.classify(run.actions[0].into, visibility="shared", priority=3)
+    behind = {each.id: each.header.governance for each in cube.list(state="archived")}
+    assert [(behind[each].visibility, behind[each].priority) for each in told] == [("private", 0)] * 2
+
+
+def test_a_fork_that_hides_what_it_shares_hides_what_stands_behind_it_there(memos, cube, twice):
+    merged = cube.consolidate(MERGE).actions[0].into
+    twig = cube.fork("twig")
+    twig.grant("carol", "read")
+    twig.classify(merged, visibility="private")
+    carols = memos.as_principal("carol").cube("twig", owner=cube.owner)
+    assert (carols.list(), carols.list(state="archived")) == ([], [])
+    assert {each.header.governance.visibility for each in cube.list(state="archived")} == {"shared"}
+
+
+def test_a_gist_that_a_fork_shares_goes_when_the_fork_hides_a_turn(memos, cube, clock):
+    turns = talk(cube, clock)
+    gist = cube.consolidate(GIST).actions[0].into
+    twig = cube.fork("twig")
+    twig.grant("carol", "read")
+    twig.classify(turns[0].id, visibility="private")
+    carols = memos.as_principal("carol").cube("twig", owner=cube.owner)
+    assert (carols.list(where=GISTS), cube.get(gist).id) == ([], gist)
