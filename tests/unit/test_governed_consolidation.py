@@ -152,3 +152,39 @@ def test_a_gist_that_a_fork_shares_goes_when_the_fork_hides_a_turn(memos, cube, 
     twig.classify(turns[0].id, visibility="private")
     carols = memos.as_principal("carol").cube("twig", owner=cube.owner)
     assert (carols.list(where=GISTS), cube.get(gist).id) == ([], gist)
+
+
+# --- a person ---------------------------------------------------------------------------------
+
+
+def test_a_gist_of_words_that_were_revised_since_goes_with_who_said_them(memos, cube, clock):
+    turns = talk(cube, clock, first="Bob")
+    gist = cube.consolidate(GIST).actions[0].into
+    cube.revise(turns[0].id, "The mill has a garden.")
+    receipt = memos.forget_principal("Bob")
+    assert (receipt.memories, cube.list(where=GISTS), cube.count()) == ((gist,), [], len(turns))
+    assert TALK[0] in receipt.texts
+    assert memos.verify_erasure(receipt, words=[TALK[0]]).ok
+
+
+def test_what_was_merged_from_a_persons_words_goes_and_what_others_said_comes_back(memos, cube, clock):
+    cube.grant("bob", "write")
+    cube.remember(SAME[1], visibility="shared")
+    clock.move(hours=1)
+    revised = cube.remember(SAME[0], visibility="shared").id
+    memos.as_principal("bob").cube(cube.name, owner=cube.owner).revise(revised, "Mira can not swim!")
+    merged = cube.consolidate(MERGE).actions[0].into
+    assert cube.get(merged).text == "Mira can not swim!"
+    cube.restore(revised)
+    cube.revise(revised, SAME[0])
+    assert memos.forget_principal("bob").memories == (merged,)
+    assert (texts(cube.list()), cube.list(state="archived")) == (sorted(SAME), [])
+
+
+def test_a_gist_in_a_fork_goes_with_who_said_words_of_it(memos, cube, clock):
+    turns = talk(cube, clock, first="Bob")
+    twig = cube.fork("twig")
+    twig.consolidate(GIST)
+    cube.revise(turns[0].id, "The mill has a garden.")
+    memos.forget_principal("Bob")
+    assert twig.list(where=GISTS) == []

@@ -165,6 +165,15 @@ def _erase_own(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally)
     _reach_made(tx, cube, quoting, left, tally)
 
 
+def erase_made(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
+    """Erase what was consolidated from a memory of the cube's own that goes on without some of its words."""
+    if cube.base is not None:
+        theirs = [each for each in made.quoting(tx, cube, {row.id}) if each.held != cube.id]
+        _share_no_more(tx, cube, theirs, tally)
+    quoting = made.products(tx, {row.id})
+    _reach_made(tx, cube, quoting, made.behind(tx, {each.id for each in quoting}), tally)
+
+
 def _reach_made(
     tx: Tx, cube: CubeHeader, quoting: Sequence[Row[Any]], left: Sequence[Row[Any]], tally: Tally
 ) -> None:

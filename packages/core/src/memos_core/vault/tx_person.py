@@ -150,6 +150,7 @@ def _erase_share(tx: Tx, cube: CubeHeader, share: _Share, name: str, tally: Tall
     """Erase a person's part of a memory that goes on without it: their tellings, their versions.
 
     What a fork shares, it has a copy of from then on. Copies of the memory in forks lose that part, too.
+    What was consolidated from it may repeat words of theirs, and goes.
     """
     if share.row._mapping.get("held", cube.id) != cube.id:
         share = replace(share, row=forks.own(tx, cube, share.row))
@@ -172,6 +173,8 @@ def _erase_share(tx: Tx, cube: CubeHeader, share: _Share, name: str, tally: Tall
     if kept := deleted(tx, former_keys, earlier):
         tally.counts["former keys"] += kept
     tx_erase.owe_bytes(tx)
+    if share.alone:
+        tx_erase.erase_made(tx, cube, share.row, tally)
     tx._owe(
         cube,
         [(share.row.id, seq, share.row.version)],
