@@ -149,7 +149,8 @@ def _told_by(tx: Tx, seqs: Sequence[int]) -> dict[int, dict[str, set[str]]]:
 def _erase_share(tx: Tx, cube: CubeHeader, share: _Share, name: str, tally: Tally) -> None:
     """Erase a person's part of a memory that goes on without it: their tellings, their versions.
 
-    What a fork shares, it has a copy of from then on. Copies of the memory in forks lose that part, too.
+    What a fork shares, it has a copy of from then on. Copies of the memory in forks lose that part, too, or
+    are erased where they say nothing else.
     What was consolidated from it may repeat words of theirs, and goes.
     """
     if share.row._mapping.get("held", cube.id) != cube.id:
@@ -157,7 +158,10 @@ def _erase_share(tx: Tx, cube: CubeHeader, share: _Share, name: str, tally: Tall
     for copy in forks.copies(tx, [share.row.seq]):
         fork = tx.counted(tx.header(copy.cube_id))
         tally.cubes[fork.id] = None
-        _erase_share(tx, fork, replace(share, row=copy), name, tally)
+        if _plain(copy.text) in share.alone:
+            tx_erase.erase_rows(tx, fork, [copy], tally)
+        else:
+            _erase_share(tx, fork, replace(share, row=copy), name, tally)
     seq = share.row.seq
     theirs = (sources.c.memory_seq == seq) & (sources.c.speaker == name)
     tally.texts |= dict.fromkeys(tx.connection.execute(select(sources.c.text).where(theirs)).scalars())
