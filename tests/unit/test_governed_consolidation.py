@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from memos_core import Consolidating, IllegalTransition, Message, Where
+from memos_core import Consolidating, IllegalTransition, Message, Store, Where
 
 pytestmark = pytest.mark.databases
 
@@ -188,3 +188,30 @@ def test_a_gist_in_a_fork_goes_with_who_said_words_of_it(memos, cube, clock):
     cube.revise(turns[0].id, "The mill has a garden.")
     memos.forget_principal("Bob")
     assert twig.list(where=GISTS) == []
+
+
+def test_who_forgets_themselves_ends_nothing_that_an_admin_froze_and_is_told_what_is_left(memos, cube):
+    cube.grant("bob", "write")
+    bob = memos.as_principal("bob").cube(cube.name, owner=cube.owner)
+    for words in (*SAME, "Mira sings."):
+        bob.remember(words, visibility="shared")
+    merged = cube.consolidate(MERGE).actions[0].into
+    cube.freeze(merged)
+    receipt = memos.as_principal("bob").forget_principal("bob")
+    assert (receipt.texts, receipt.left, cube.get(merged).state) == (("Mira sings.",), 3, "frozen")
+    assert len(memos.forget_principal("bob").memories) == 3  # an admin: frozen, too
+
+
+def test_what_a_subscriber_made_and_froze_keeps_what_its_publisher_withdraws(memos, cube, clock, tmp_path):
+    turns, there = talk(cube, clock), Store(tmp_path / "shop")
+    there.publish(cube)
+    mine = there.subscribe(memos.as_principal("ana"), cube.name)
+    gist = mine.consolidate(GIST).actions[0].into
+    mine.freeze(gist)
+    cube.forget(turns[0].id)
+    there.publish(cube)
+    assert (there.update(mine).withdrawn, mine.get(gist).state) == (0, "frozen")
+    mine.unfreeze(gist)
+    cube.remember("Mira sings.")
+    there.publish(cube)
+    assert (there.update(mine).withdrawn, mine.list(where=GISTS)) == (1, [])

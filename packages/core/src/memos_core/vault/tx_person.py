@@ -13,7 +13,7 @@ from memos_core.cube import CubeHeader, Right
 from memos_core.erasure import Erasure, Scope
 from memos_core.errors import Forbidden, NotFound
 from memos_core.memory import State
-from memos_core.vault import artifacts, forks, jobs, schedules, tx_erase
+from memos_core.vault import artifacts, forks, jobs, made, schedules, tx_erase
 from memos_core.vault.schema import (
     former_keys,
     grants,
@@ -48,7 +48,8 @@ def erase_principal(tx: Tx, name: str) -> Erasure:
 
     In every cube that the principal governs: the cube itself if it is the person's own, else what
     they wrote or said in it, and their rights on it. A person may themself do this for the memories
-    that are theirs, in every cube that they may write to; what of it is frozen is left, and counted.
+    that are theirs, in every cube that they may write to; what of it is frozen, or would end something that
+    is, is left, and counted.
     """
     tally = Tally()
     for header in tx.cubes_of(tx.principal):
@@ -73,8 +74,11 @@ def _erase_traces(tx: Tx, cube: CubeHeader, name: str, tally: Tally) -> None:
     shares = _shares(tx, cube, name)
     rows = [share.row for share in shares if (share.is_all(name) if governs else share.row.owner == name)]
     if not governs:
-        tally.left += sum(row.state == State.FROZEN.value for row in rows)
-        rows = [row for row in rows if row.state != State.FROZEN.value]
+        free = [row for row in rows if row.state != State.FROZEN.value]
+        if made.binds(tx, cube, free):
+            free = [row for row in free if not made.binds(tx, cube, [row])]
+        tally.left += len(rows) - len(free)
+        rows = free
     known = {row.seq for row in rows}
     partly = [share for share in shares if share.row.seq not in known] if governs else []
     bare = (records.c.cube_id == cube.id) & (records.c.owner == name)
