@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,6 +11,7 @@ from memos_core import Consolidating, IllegalTransition, Message, Store, Where
 pytestmark = pytest.mark.databases
 
 MERGE = Consolidating(supersede=False, rest=None, quiet=None)
+ALL = Consolidating(rest=None, quiet=None)
 GIST = Consolidating(merge=False, supersede=False, rest=None, quiet=timedelta(days=7), turns=8, least=8)
 GISTS = Where(kinds=["gist"])
 SAME = ("Mira can't swim.", "Mira cannot swim")
@@ -215,3 +216,27 @@ def test_what_a_subscriber_made_and_froze_keeps_what_its_publisher_withdraws(mem
     cube.remember("Mira sings.")
     there.publish(cube)
     assert (there.update(mine).withdrawn, mine.list(where=GISTS)) == (1, [])
+
+
+# --- taken back -------------------------------------------------------------------------------
+
+
+def test_a_writer_takes_back_what_they_see_of_a_run_and_learns_of_nothing_else(memos, cube, twice):
+    cube.grant("bob", "write")
+    for year, town in enumerate(("Lisbon", "Porto"), start=2023):
+        cube.remember(f"Mira lives in {town}.", at=datetime(year, 5, 1, tzinfo=UTC))
+    run = cube.consolidate(ALL)
+    bobs = memos.as_principal("bob").cube(cube.name, owner=cube.owner)
+    assert (len(run.actions), bobs.undo(run.run).unlinked) == (2, 0)
+    assert texts(bobs.list()) == sorted(SAME)
+    assert cube.undo(run).unlinked == 1
+
+
+def test_what_a_stranger_made_in_a_fork_keeps_nobody_from_undoing(memos, cube, twice):
+    run = cube.consolidate(MERGE)
+    cube.remember("Mira can not swim!", visibility="shared")
+    cube.grant("bob", "read")
+    bobs = memos.as_principal("bob").cube(cube.name, owner=cube.owner).fork("mine")
+    bobs.consolidate(MERGE)
+    cube.undo(run)
+    assert (len(cube.list()), texts(bobs.list())) == (3, ["Mira can not swim!"])
