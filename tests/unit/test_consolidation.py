@@ -298,6 +298,20 @@ def test_a_gist_is_trusted_as_its_least_trusted_turn(cube, clock):
     assert cube.get(cube.consolidate(GIST).actions[0].into).trust == "untrusted"
 
 
+def test_a_turn_that_only_its_being_frozen_keeps_stands_in_no_gist_and_hinders_none(cube, clock):
+    cube.limit(ttl=timedelta(days=10))
+    first = cube.ingest([Message("Ana", "The mill burned down and the apple trees with it")], session="s1")[0]
+    cube.freeze(first.id)
+    clock.move(days=1)
+    turns = talk(cube, clock)
+    clock.move(days=9)
+    cube.remember("Mira cannot swim.")
+    cube.remember("Mira can't swim")
+    done = cube.consolidate(Consolidating(turns=8, least=8, rest=None))
+    assert (acts(done), cube.get(first.id).text) == ([Act.MERGE, Act.GIST], first.text)
+    assert set(done.actions[1].sources) < {each.id for each in turns}
+
+
 def test_a_gist_ends_when_a_turn_is_hidden(cube, clock):
     talk(cube, clock, visibility="shared")
     clock.move(days=8)

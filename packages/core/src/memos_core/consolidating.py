@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, assert_never
 
 from memos_core.consolidation import (
@@ -133,7 +134,11 @@ class _Done:
 
 def _written(tx: Tx, entered: CubeHeader, plan: Sequence[tuple[Planned, Keys | None]]) -> _Done:
     """Do what still holds of a plan, as one change; nothing is counted where nothing holds any more."""
-    still = [(each, keys) for each, keys in plan if writing.is_as_it_was(tx, entered, each.touched)]
+    still = [
+        (each, keys)
+        for each, keys in plan
+        if writing.is_as_it_was(tx, entered, each.touched) and not _is_over(each, tx.now)
+    ]
     if not still:
         return _Done(run=None, actions=())
     cube = tx.counted(entered)
@@ -146,6 +151,12 @@ def _written(tx: Tx, entered: CubeHeader, plan: Sequence[tuple[Planned, Keys | N
     counts = Counter(each.act.value for each in actions)
     tx.note(cube, writing.VERB, detail=" ".join(f"{act}={count}" for act, count in sorted(counts.items())))
     return _Done(run=cube.change, actions=tuple(actions))
+
+
+def _is_over(planned: Planned, now: datetime) -> bool:
+    """Whether what would be written had its end meanwhile, with something frozen that it repeats."""
+    end = None if planned.draft is None else planned.draft.expires_at
+    return end is not None and end <= now
 
 
 def _do(
