@@ -16,6 +16,7 @@ from memos_core import (
     NotFound,
     State,
     Where,
+    consolidating,
 )
 
 pytestmark = pytest.mark.databases
@@ -290,6 +291,21 @@ def test_a_session_that_goes_on_gets_another_gist(cube, clock):
     second = cube.consolidate(GIST).actions[0].into
     assert (young, [each.id for each in cube.list(where=Where(kinds=["gist"]))]) == ((), [second])
     assert [each.id for each in cube.list(state="archived")] == [first]
+
+
+def test_two_runs_at_once_write_one_gist(cube, clock, monkeypatch):
+    talk(cube, clock)
+    clock.move(days=8)
+    keys_of = consolidating.keys_of
+
+    def meanwhile(*given):
+        monkeypatch.setattr(consolidating, "keys_of", keys_of)
+        assert acts(cube.consolidate(GIST)) == [Act.GIST]
+        return keys_of(*given)
+
+    monkeypatch.setattr(consolidating, "keys_of", meanwhile)
+    done = cube.consolidate(GIST)
+    assert (done.actions, done.run, cube.count()) == ((), None, len(TALK) + 1)
 
 
 def test_a_gist_is_trusted_as_its_least_trusted_turn(cube, clock):

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, assert_never
 
 from memos_core.consolidation import (
@@ -134,11 +133,7 @@ class _Done:
 
 def _written(tx: Tx, entered: CubeHeader, plan: Sequence[tuple[Planned, Keys | None]]) -> _Done:
     """Do what still holds of a plan, as one change; nothing is counted where nothing holds any more."""
-    still = [
-        (each, keys)
-        for each, keys in plan
-        if writing.is_as_it_was(tx, entered, each.touched) and not _is_over(each, tx.now)
-    ]
+    still = [(each, keys) for each, keys in plan if _still_holds(tx, entered, each)]
     if not still:
         return _Done(run=None, actions=())
     cube = tx.counted(entered)
@@ -153,10 +148,16 @@ def _written(tx: Tx, entered: CubeHeader, plan: Sequence[tuple[Planned, Keys | N
     return _Done(run=cube.change, actions=tuple(actions))
 
 
-def _is_over(planned: Planned, now: datetime) -> bool:
-    """Whether what would be written had its end meanwhile, with something frozen that it repeats."""
+def _still_holds(tx: Tx, cube: CubeHeader, planned: Planned) -> bool:
+    """Whether all is as it was when this was planned, and another run did not do it meanwhile.
+
+    What would be written may have its end by now, with something frozen that it repeats.
+    """
     end = None if planned.draft is None else planned.draft.expires_at
-    return end is not None and end <= now
+    if not writing.is_as_it_was(tx, cube, planned.touched) or (end is not None and end <= tx.now):
+        return False
+    is_first = planned.act is Act.GIST and planned.replaced is None
+    return not (is_first and writing.has_gist(tx, cube, planned.sources[0]))
 
 
 def _do(

@@ -71,6 +71,21 @@ def is_as_it_was(view: View, cube: CubeHeader, planned: Sequence[Memory]) -> boo
     )
 
 
+def has_gist(view: View, cube: CubeHeader, turn: Memory) -> bool:
+    """Whether a gist of the sitting that a turn is of is in sight."""
+    rules = turn.header.governance
+    query = select(memories.c.seq).where(
+        memories.c.cube_id == cube.id,
+        memories.c.origin == CONSOLIDATED,
+        memories.c.kind == GIST,
+        memories.c.session == turn.session,
+        memories.c.owner == rules.owner,
+        memories.c.visibility == rules.visibility.value,
+        statements.in_sight(view.now),
+    )
+    return view.ask(cube, query.limit(1)).first() is not None
+
+
 def write(tx: Tx, cube: CubeHeader, draft: Draft, keys: Keys, made_of: Sequence[Memory]) -> str:
     """Write a memory that repeats others, linked to each; return its id. It belongs to whom they belong to.
 
