@@ -16,6 +16,7 @@ from memos_core import (
     NotFound,
     State,
     Where,
+    consolidating,
 )
 
 pytestmark = pytest.mark.databases
@@ -292,10 +293,39 @@ def test_a_session_that_goes_on_gets_another_gist(cube, clock):
     assert [each.id for each in cube.list(state="archived")] == [first]
 
 
+def test_two_runs_at_once_write_one_gist(cube, clock, monkeypatch):
+    talk(cube, clock)
+    clock.move(days=8)
+    keys_of = consolidating.keys_of
+
+    def meanwhile(*given):
+        monkeypatch.setattr(consolidating, "keys_of", keys_of)
+        assert acts(cube.consolidate(GIST)) == [Act.GIST]
+        return keys_of(*given)
+
+    monkeypatch.setattr(consolidating, "keys_of", meanwhile)
+    done = cube.consolidate(GIST)
+    assert (done.actions, done.run, cube.count()) == ((), None, len(TALK) + 1)
+
+
 def test_a_gist_is_trusted_as_its_least_trusted_turn(cube, clock):
     talk(cube, clock, trust="untrusted")
     clock.move(days=8)
     assert cube.get(cube.consolidate(GIST).actions[0].into).trust == "untrusted"
+
+
+def test_a_turn_that_only_its_being_frozen_keeps_stands_in_no_gist_and_hinders_none(cube, clock):
+    cube.limit(ttl=timedelta(days=10))
+    first = cube.ingest([Message("Ana", "The mill burned down and the apple trees with it")], session="s1")[0]
+    cube.freeze(first.id)
+    clock.move(days=1)
+    turns = talk(cube, clock)
+    clock.move(days=9)
+    cube.remember("Mira cannot swim.")
+    cube.remember("Mira can't swim")
+    done = cube.consolidate(Consolidating(turns=8, least=8, rest=None))
+    assert (acts(done), cube.get(first.id).text) == ([Act.MERGE, Act.GIST], first.text)
+    assert set(done.actions[1].sources) < {each.id for each in turns}
 
 
 def test_a_gist_ends_when_a_turn_is_hidden(cube, clock):

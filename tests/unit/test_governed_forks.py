@@ -301,3 +301,14 @@ def test_whoever_governs_a_fork_only_takes_a_persons_words_from_it_only(memos):
     assert texts(ana.list()) == ["The pass is closed", "The ferry is late"]
     with pytest.raises(Forbidden):
         bob.cube("notes", owner="ana").forget(ana.list()[0].id)
+
+
+def test_words_that_a_base_revised_since_are_forgotten_with_their_speaker_in_forks_too(memos, base, fork):
+    said = base.list()[0]
+    base.revise(said.id, "The harbour is warm")
+    assert said.text in texts(fork.list())
+    receipt = memos.forget_principal("Ana")
+    shown = texts(fork.list())
+    assert (said.text in receipt.texts, said.text in shown, base.get(said.id).text) == (
+        True, False, "The harbour is warm",
+    )  # fmt: skip

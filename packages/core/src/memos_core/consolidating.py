@@ -133,7 +133,7 @@ class _Done:
 
 def _written(tx: Tx, entered: CubeHeader, plan: Sequence[tuple[Planned, Keys | None]]) -> _Done:
     """Do what still holds of a plan, as one change; nothing is counted where nothing holds any more."""
-    still = [(each, keys) for each, keys in plan if writing.is_as_it_was(tx, entered, each.touched)]
+    still = [(each, keys) for each, keys in plan if _still_holds(tx, entered, each)]
     if not still:
         return _Done(run=None, actions=())
     cube = tx.counted(entered)
@@ -146,6 +146,18 @@ def _written(tx: Tx, entered: CubeHeader, plan: Sequence[tuple[Planned, Keys | N
     counts = Counter(each.act.value for each in actions)
     tx.note(cube, writing.VERB, detail=" ".join(f"{act}={count}" for act, count in sorted(counts.items())))
     return _Done(run=cube.change, actions=tuple(actions))
+
+
+def _still_holds(tx: Tx, cube: CubeHeader, planned: Planned) -> bool:
+    """Whether all is as it was when this was planned, and another run did not do it meanwhile.
+
+    What would be written may have its end by now, with something frozen that it repeats.
+    """
+    end = None if planned.draft is None else planned.draft.expires_at
+    if not writing.is_as_it_was(tx, cube, planned.touched) or (end is not None and end <= tx.now):
+        return False
+    is_first = planned.act is Act.GIST and planned.replaced is None
+    return not (is_first and writing.has_gist(tx, cube, planned.sources[0]))
 
 
 def _do(

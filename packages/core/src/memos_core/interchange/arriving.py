@@ -122,11 +122,16 @@ class Arriving:
         return self._touched is not None and twin.imported and twin.id not in self._touched
 
     def withdraw(self, place: str, ids: Collection[str]) -> None:
-        """Erase what came from this place, was left as it was, and is not among these ids any more."""
+        """Erase what came from this place, was left as it was, and is not among these ids any more.
+
+        What something stands on that was frozen here is kept.
+        """
+        tx, cube = self._tx, self._cube
         known = {*ids, *map(self._second_id, ids)}
-        for old in tx_load.came_from(self._tx, self._cube, place):
-            if old.id not in known and self._is_untouched(old) and old.id not in self._mine:
-                tx_load.give_way(self._tx, self._cube, old, untouched=True, verb="withdraw")
+        for old in tx_load.came_from(tx, cube, place):
+            is_left = self._is_untouched(old) and old.id not in self._mine
+            if old.id not in known and is_left and not tx_load.is_bound(tx, cube, old):
+                tx_load.give_way(tx, cube, old, untouched=True, verb="withdraw")
                 self.tally.withdrawn += 1
 
     def _settled(self, each: Incoming, keys: Keys, twin: Present | None, found: Fate) -> Iterator[Arrival]:

@@ -212,7 +212,8 @@ def _gist_of(
         present.header.descriptive.updated_at >= written or present.state not in IN_USE
     ):
         return None
-    told = telling(sorted(turns, key=lambda each: each.header.descriptive.position or 0))
+    lasting = [each for each in turns if not _is_over(each, now)]
+    told = telling(sorted(lasting, key=lambda each: each.header.descriptive.position or 0))
     if len(told) < settings.least:
         return None
     chosen = gist(told, most=settings.turns)
@@ -223,6 +224,12 @@ def _gist_of(
         draft=_gist_draft(chosen, ended),
         replaced=present,
     )
+
+
+def _is_over(turn: Memory, now: datetime) -> bool:
+    """Whether only its being frozen keeps a turn in sight: a gist, which is not, ends with what it quotes."""
+    end = turn.header.governance.expires_at
+    return end is not None and end <= now
 
 
 def _gist_draft(chosen: Sequence[Memory], ended: datetime) -> Draft:

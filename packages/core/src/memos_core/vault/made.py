@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import Row, Select, and_, func, select
 
 from memos_core.consolidation import CONSOLIDATED, GIST
 from memos_core.cube import Access, CubeHeader, Right
@@ -26,14 +26,31 @@ _DERIVED = edges.c.relation == Relation.DERIVED_FROM.value
 
 
 def products(view: View, ids: Collection[str]) -> list[Row[Any]]:
-    """Return what was consolidated from these memories, in whichever cube, also where that was undone."""
-    query = select(memories).join(edges, edges.c.source == memories.c.id)
-    query = query.where(memories.c.origin == CONSOLIDATED, _DERIVED)
+    """Return what was consolidated from these memories, in whichever cube, also where that was undone.
+
+    Whoever holds a row wrote its links. One that a fork keeps beside a copy of its own, of a row that it
+    shares, makes that row no product of the copy: a fork reaches nothing of the cube it was made from.
+    """
+    query = _repeating().where(edges.c.cube_id == memories.c.cube_id)
     found: dict[int, Row[Any]] = {}
     for part in parts(sorted(ids)):
         rows = view.connection.execute(query.where(edges.c.target.in_(part)))
         found |= {row.seq: row for row in rows if row.id not in ids}
     return [found[seq] for seq in sorted(found)]
+
+
+def quoting(view: View, cube: CubeHeader, ids: Collection[str]) -> list[Row[Any]]:
+    """Return what a cube has or shares that was consolidated from these memories, whoever may see it."""
+    query = _repeating().where(edges.c.cube_id.in_(cube.holders)).with_only_columns(memories.c.id)
+    found: set[str] = set()
+    for part in parts(sorted(ids)):
+        found |= set(view.connection.execute(query.where(edges.c.target.in_(part))).scalars())
+    return shown(view, cube, found - set(ids))
+
+
+def _repeating() -> Select[Any]:
+    query = select(memories).join(edges, edges.c.source == memories.c.id)
+    return query.where(memories.c.origin == CONSOLIDATED, _DERIVED)
 
 
 def behind(view: View, ids: Collection[str]) -> list[Row[Any]]:
@@ -86,12 +103,24 @@ def shown(view: View, cube: CubeHeader, ids: Collection[str]) -> list[Row[Any]]:
 
 
 def check_free(view: View, cube: CubeHeader, rows: Sequence[Row[Any]], *, verb: str) -> None:
-    """Raise IllegalTransition where something that would end with these memories is frozen."""
-    also = absorbed(view, cube, rows)
-    for row in also:
+    """Raise IllegalTransition where something that would end with these memories is frozen in this cube.
+
+    What somebody froze in a fork binds the fork: like its copies, it goes with what it was made from.
+    """
+    for row in _ending(view, cube, rows):
         check_writable(row.id, State(row.state), verb=verb)
-    known = {row.id for row in (*rows, *also)}
-    while fresh := products(view, known):  # and what was made from that, and so on
-        for row in fresh:
-            check_writable(row.id, State(row.state), verb=verb)
+
+
+def binds(view: View, cube: CubeHeader, rows: Sequence[Row[Any]]) -> bool:
+    """Whether something else that would end with these memories is frozen in this cube."""
+    return any(row.state == State.FROZEN.value for row in _ending(view, cube, rows))
+
+
+def _ending(view: View, cube: CubeHeader, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    """Return what else ends in a cube with these memories."""
+    found = absorbed(view, cube, rows)
+    known = {row.id for row in (*rows, *found)}
+    while fresh := quoting(view, cube, known):  # and what was made from that, and so on
+        found += fresh
         known |= {row.id for row in fresh}
+    return found

@@ -15,7 +15,7 @@ from memos_core.memory import Memory, Relation, State
 from memos_core.query import Where
 from memos_core.vault import forks, made, scope, statements, tx_life, tx_trust
 from memos_core.vault.draft import Draft, Keys
-from memos_core.vault.schema import audit, edges, memories, parts, sources, standings, versions
+from memos_core.vault.schema import audit, edges, memories, sources, standings, versions
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import View
 
@@ -71,6 +71,21 @@ def is_as_it_was(view: View, cube: CubeHeader, planned: Sequence[Memory]) -> boo
     )
 
 
+def has_gist(view: View, cube: CubeHeader, turn: Memory) -> bool:
+    """Whether a gist of the sitting that a turn is of is in sight."""
+    rules = turn.header.governance
+    query = select(memories.c.seq).where(
+        memories.c.cube_id == cube.id,
+        memories.c.origin == CONSOLIDATED,
+        memories.c.kind == GIST,
+        memories.c.session == turn.session,
+        memories.c.owner == rules.owner,
+        memories.c.visibility == rules.visibility.value,
+        statements.in_sight(view.now),
+    )
+    return view.ask(cube, query.limit(1)).first() is not None
+
+
 def write(tx: Tx, cube: CubeHeader, draft: Draft, keys: Keys, made_of: Sequence[Memory]) -> str:
     """Write a memory that repeats others, linked to each; return its id. It belongs to whom they belong to.
 
@@ -120,7 +135,7 @@ def undo(tx: Tx, cube: CubeHeader, run: int) -> Undone:
     if tx.connection.execute(select(audit.c.seq).where(ran).limit(1)).first() is None:
         raise NotFound("run", str(run), remedy=ELSEWHERE)
     written = [row for row in _written(tx, cube, run) if row.state in IN_USE or row.state == State.FROZEN]
-    _check_last(tx, _written(tx, cube, run), run)
+    _check_last(tx, cube, _written(tx, cube, run), run)
     for row in written:
         check_writable(row.id, State(row.state), verb=UNDO)
     back = _moved(tx, cube, run)
@@ -145,12 +160,14 @@ def _written(tx: Tx, cube: CubeHeader, run: int) -> list[Row[Any]]:
     return list(tx.connection.execute(query.order_by(memories.c.seq)))
 
 
-def _check_last(tx: Tx, written: Sequence[Row[Any]], run: int) -> None:
-    """Raise InvalidInput where a later run made something of what this one wrote, and was not undone."""
-    ids = {row.id for row in written}
-    for row in made.products(tx, ids):
-        if row.state != State.ARCHIVED.value:
-            raise InvalidInput(f"a later run stands on run {run} (it wrote {row.id!r}): undo that one first")
+def _check_last(tx: Tx, cube: CubeHeader, written: Sequence[Row[Any]], run: int) -> None:
+    """Raise InvalidInput where a later run made something of what this one wrote, and was not undone.
+
+    What a fork made of it is the fork's: it keeps a copy of what it stands on.
+    """
+    for row in made.products(tx, {row.id for row in written}):
+        if row.cube_id == cube.id and row.state != State.ARCHIVED.value:
+            raise InvalidInput(f"a later run stands on run {run}: undo that one first")
 
 
 def _moved(tx: Tx, cube: CubeHeader, run: int) -> list[Row[Any]]:
@@ -168,17 +185,17 @@ def _moved(tx: Tx, cube: CubeHeader, run: int) -> list[Row[Any]]:
 
 
 def _unlink(tx: Tx, cube: CubeHeader, run: int) -> int:
-    """End the successions that a run wrote, of what may be written to; return how many."""
+    """End the successions that a run wrote, of what may be seen and written to; return how many."""
     mine = (edges.c.cube_id == cube.id) & (edges.c.change == run) & edges.c.ended.is_(None) & _SUPERSEDES
-    found = tx.connection.execute(select(edges).where(mine)).all()
+    seen = select(memories.c.id).where(statements.visible_to(cube.access))
+    query = select(edges.c.target, memories).join(memories, memories.c.id == edges.c.source)
+    query = query.where(mine, edges.c.target.in_(seen), statements.visible_to(cube.access))
     ended = 0
-    for part in parts(found):
-        for edge in part:
-            row = tx.any_row(cube, edge.source)
-            if row.state == State.FROZEN.value:
-                continue
-            forks.part(tx, cube.id, row.seq)
-            this = mine & (edges.c.source == edge.source) & (edges.c.target == edge.target)
-            ended += tx.connection.execute(update(edges).where(this).values(ended=cube.change)).rowcount
-            tx._note(cube, UNDO, memory_id=row.id, seq=row.seq, version=row.version)
+    for row in tx.connection.execute(query).all():
+        if row.state == State.FROZEN.value:
+            continue
+        forks.part(tx, cube.id, row.seq)
+        this = mine & (edges.c.source == row.id) & (edges.c.target == row.target)
+        ended += tx.connection.execute(update(edges).where(this).values(ended=cube.change)).rowcount
+        tx._note(cube, UNDO, memory_id=row.id, seq=row.seq, version=row.version)
     return ended

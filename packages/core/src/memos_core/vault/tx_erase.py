@@ -115,11 +115,17 @@ def erase_rows(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally)
     for row in {row.seq: row for row in (*rows, *made.absorbed(tx, cube, rows))}.values():
         (own if row._mapping.get("held", cube.id) == cube.id else shared).append(row)
     _erase_own(tx, cube, own, tally)
-    for row in shared:
+    _share_no_more(tx, cube, shared, tally)
+
+
+def _share_no_more(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
+    """Let a fork share these memories no more, nor what was consolidated from them."""
+    ids = {row.id for row in rows}
+    quoting = made.quoting(tx, cube, ids)
+    for row in made.shown(tx, cube, ids):  # one may have gone with another
         _unshare(tx, cube, row, tally)
-    quoting = {row.id for row in made.products(tx, {row.id for row in shared})}
-    if quoting and (theirs := made.shown(tx, cube, quoting)):
-        erase_rows(tx, cube, theirs, tally)
+    if quoting:
+        erase_rows(tx, cube, quoting, tally)
 
 
 def _unshare(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
@@ -137,9 +143,14 @@ def _unshare(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
 def _erase_own(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
     if not rows:
         return
+    ids = {row.id for row in rows}
+    if cube.base is not None:  # what the cube that it was made from merged is that one's: it is let go of
+        theirs = [row for row in made.quoting(tx, cube, ids) if row.held != cube.id]
+        _share_no_more(tx, cube, theirs, tally)
+        there = _present(tx, {row.seq for row in rows})
+        rows = [row for row in rows if row.seq in there]
     tally.cubes[cube.id] = None
     tally.memories += [row.id for row in rows]
-    ids = {row.id for row in rows}
     quoting = made.products(tx, ids)
     left = [row for row in made.behind(tx, {row.id for row in quoting}) if row.id not in ids]
     _reach_forks(tx, cube, rows, tally)
@@ -152,6 +163,15 @@ def _erase_own(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally)
         detail = f"frozen {tally.id}" if frozen else tally.id
         tx._owe(cube, [(row.id, row.seq, row.version) for row in told], verb=tally.verb, detail=detail)
     _reach_made(tx, cube, quoting, left, tally)
+
+
+def erase_made(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
+    """Erase what was consolidated from a memory of the cube's own that goes on without some of its words."""
+    if cube.base is not None:
+        theirs = [each for each in made.quoting(tx, cube, {row.id}) if each.held != cube.id]
+        _share_no_more(tx, cube, theirs, tally)
+    quoting = made.products(tx, {row.id})
+    _reach_made(tx, cube, quoting, made.behind(tx, {each.id for each in quoting}), tally)
 
 
 def _reach_made(

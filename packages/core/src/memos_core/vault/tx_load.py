@@ -13,7 +13,7 @@ from memos_core.consolidation import CONSOLIDATED, GIST
 from memos_core.cube import CubeHeader
 from memos_core.lifecycle import check_writable
 from memos_core.memory import Relation, State
-from memos_core.vault import forks, scope, statements, tx_erase, tx_trust
+from memos_core.vault import forks, made, scope, statements, tx_erase, tx_trust
 from memos_core.vault.draft import Keys
 from memos_core.vault.engine import dialect_of
 from memos_core.vault.schema import (
@@ -183,14 +183,19 @@ def arrive(tx: Tx, cube: CubeHeader, arrivals: Sequence[Arrival], *, detail: str
     return seqs
 
 
+def is_bound(view: View, cube: CubeHeader, old: Present) -> bool:
+    """Whether something that was consolidated from a memory is frozen here: then it cannot be withdrawn."""
+    return made.binds(view, cube, [view.any_row(cube, old.id)])
+
+
 def give_way(
     tx: Tx, cube: CubeHeader, old: Present, *, untouched: bool = False, verb: str = "replace"
 ) -> list[Row]:
     """Erase a memory that another takes the place of; return the edges that it had.
 
-    Raises IllegalTransition for one that was frozen, unless nobody touched it since it came in. It is
-    not noted as forgotten: it may be loaded again. Forks keep what is replaced, in copies; what is
-    withdrawn is erased from them, too.
+    Raises IllegalTransition for one that was frozen, unless nobody touched it since it came in, and where
+    something frozen would end with it. It is not noted as forgotten: it may be loaded again. Forks keep
+    what is replaced, in copies; what is withdrawn is erased from them, too.
     """
     if not untouched:
         check_writable(old.id, State(old.state), verb="replace")
@@ -204,6 +209,7 @@ def give_way(
         tx.connection.execute(delete(memories).where(memories.c.seq == old.seq))
         tx._owe(cube, [(old.id, old.seq, old.version)], verb=verb)
     else:
+        made.check_free(tx, cube, [row], verb=verb)
         tx_erase.erase_rows(tx, cube, [row], Tally(verb=verb))
     return kept
 

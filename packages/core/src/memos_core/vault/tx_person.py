@@ -13,7 +13,7 @@ from memos_core.cube import CubeHeader, Right
 from memos_core.erasure import Erasure, Scope
 from memos_core.errors import Forbidden, NotFound
 from memos_core.memory import State
-from memos_core.vault import artifacts, forks, jobs, schedules, tx_erase
+from memos_core.vault import artifacts, forks, jobs, made, schedules, tx_erase
 from memos_core.vault.schema import (
     former_keys,
     grants,
@@ -48,7 +48,8 @@ def erase_principal(tx: Tx, name: str) -> Erasure:
 
     In every cube that the principal governs: the cube itself if it is the person's own, else what
     they wrote or said in it, and their rights on it. A person may themself do this for the memories
-    that are theirs, in every cube that they may write to; what of it is frozen is left, and counted.
+    that are theirs, in every cube that they may write to; what of it is frozen, or would end something that
+    is, is left, and counted.
     """
     tally = Tally()
     for header in tx.cubes_of(tx.principal):
@@ -73,8 +74,11 @@ def _erase_traces(tx: Tx, cube: CubeHeader, name: str, tally: Tally) -> None:
     shares = _shares(tx, cube, name)
     rows = [share.row for share in shares if (share.is_all(name) if governs else share.row.owner == name)]
     if not governs:
-        tally.left += sum(row.state == State.FROZEN.value for row in rows)
-        rows = [row for row in rows if row.state != State.FROZEN.value]
+        free = [row for row in rows if row.state != State.FROZEN.value]
+        if made.binds(tx, cube, free):
+            free = [row for row in free if not made.binds(tx, cube, [row])]
+        tally.left += len(rows) - len(free)
+        rows = free
     known = {row.seq for row in rows}
     partly = [share for share in shares if share.row.seq not in known] if governs else []
     bare = (records.c.cube_id == cube.id) & (records.c.owner == name)
@@ -149,14 +153,19 @@ def _told_by(tx: Tx, seqs: Sequence[int]) -> dict[int, dict[str, set[str]]]:
 def _erase_share(tx: Tx, cube: CubeHeader, share: _Share, name: str, tally: Tally) -> None:
     """Erase a person's part of a memory that goes on without it: their tellings, their versions.
 
-    What a fork shares, it has a copy of from then on. Copies of the memory in forks lose that part, too.
+    What a fork shares, it has a copy of from then on. Copies of the memory in forks lose that part, too, or
+    are erased where they say nothing else.
+    What was consolidated from it may repeat words of theirs, and goes.
     """
     if share.row._mapping.get("held", cube.id) != cube.id:
         share = replace(share, row=forks.own(tx, cube, share.row))
     for copy in forks.copies(tx, [share.row.seq]):
         fork = tx.counted(tx.header(copy.cube_id))
         tally.cubes[fork.id] = None
-        _erase_share(tx, fork, replace(share, row=copy), name, tally)
+        if _plain(copy.text) in share.alone:
+            tx_erase.erase_rows(tx, fork, [copy], tally)
+        else:
+            _erase_share(tx, fork, replace(share, row=copy), name, tally)
     seq = share.row.seq
     theirs = (sources.c.memory_seq == seq) & (sources.c.speaker == name)
     tally.texts |= dict.fromkeys(tx.connection.execute(select(sources.c.text).where(theirs)).scalars())
@@ -172,6 +181,8 @@ def _erase_share(tx: Tx, cube: CubeHeader, share: _Share, name: str, tally: Tall
     if kept := deleted(tx, former_keys, earlier):
         tally.counts["former keys"] += kept
     tx_erase.owe_bytes(tx)
+    if share.alone:
+        tx_erase.erase_made(tx, cube, share.row, tally)
     tx._owe(
         cube,
         [(share.row.id, seq, share.row.version)],

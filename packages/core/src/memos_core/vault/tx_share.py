@@ -218,7 +218,7 @@ def classify(tx: Tx, cube: CubeHeader, memory_id: str, changes: dict[str, Any]) 
     """Change who may see a memory, how sensitive it is, how much it counts.
 
     Who may see it is up to its owner and to the cube's admins; it takes SHARE to make it public, and
-    ADMIN to declare it trusted.
+    ADMIN to declare it trusted. What stands behind a merged memory is hidden and doubted with it.
     """
     row = tx.memory_row(cube, memory_id)
     check_writable(row.id, State(row.state), verb="classify")
@@ -227,6 +227,27 @@ def classify(tx: Tx, cube: CubeHeader, memory_id: str, changes: dict[str, Any]) 
             raise Forbidden(tx.principal.name, verb="decide who sees", what=f"memory {memory_id!r}")
         if changes["visibility"] == Visibility.PUBLIC.value:
             check_publish(cube)
+    behind = made.absorbed(tx, cube, [row])
+    _reclassify(tx, cube, row, changes)
+    for each in behind:
+        if tighter := _tighter(each, changes):
+            _reclassify(tx, cube, each, tighter)
+
+
+def _tighter(row: Row[Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the changes that hide a memory from more, or trust it less."""
+    ranks = [each.value for each in Visibility]
+    found: dict[str, Any] = {}
+    if ranks.index(changes.get("visibility", row.visibility)) < ranks.index(row.visibility):
+        found["visibility"] = changes["visibility"]
+    if changes.get("sensitivity", row.sensitivity) > row.sensitivity:
+        found["sensitivity"] = changes["sensitivity"]
+    if Trust(changes.get("trust", row.trust)).rank < Trust(row.trust).rank:
+        found["trust"] = changes["trust"]
+    return found
+
+
+def _reclassify(tx: Tx, cube: CubeHeader, row: Row[Any], changes: dict[str, Any]) -> None:
     row = forks.own(tx, cube, row)
     if changes.get("trust", row.trust) != row.trust:
         _retrust(tx, cube, row, Trust(changes["trust"]))
@@ -242,8 +263,8 @@ def classify(tx: Tx, cube: CubeHeader, memory_id: str, changes: dict[str, Any]) 
 
 
 def _withdraw(tx: Tx, cube: CubeHeader, row: Row[Any]) -> None:
-    """Erase the gists that quote a memory under rules that no longer hold; idle time makes new ones."""
-    gists = [each for each in made.products(tx, {row.id}) if each.kind == GIST and each.cube_id == cube.id]
+    """Let go of the gists that quote a memory under rules that no longer hold; idle time makes new ones."""
+    gists = [each for each in made.quoting(tx, cube, {row.id}) if each.kind == GIST]
     tx_erase.erase_rows(tx, cube, gists, tx_erase.Tally())
 
 
