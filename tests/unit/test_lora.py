@@ -283,6 +283,18 @@ def test_a_full_disk_costs_the_training_only_at_its_end(memos, told, runtime, mo
     assert (steps[-1], runtime.chat(ASKED, told, adapter=True, reuse=False).adapter) == (6, before.key)
 
 
+def test_a_file_that_may_be_another_process_s_leaves_the_adapter_there(memos, told, runtime, monkeypatch):
+    adapter = trained(runtime, told)
+    (blob,) = blobs(memos)
+    data = blob.read_bytes()
+    blob.unlink()
+    monkeypatch.setattr(memos._core.derived, "_is_shared", True)  # on a server, from several folders
+    reply = runtime.chat(ASKED, told, adapter=True)
+    assert (reply.adapter, "not in this folder" in reply.no_adapter) == ("", True)
+    blob.write_bytes(data)
+    assert runtime.chat(ASKED, told, adapter=True).adapter == adapter.key
+
+
 def test_a_damaged_adapter_is_deleted_and_the_text_answers(memos, told, runtime):
     trained(runtime, told)
     (blob,) = blobs(memos)

@@ -90,7 +90,7 @@ class Core:
                 _check_same(folder, store)
             self.slot = IndexSlot(index, folder=folder / INDEX, store=store)
             self.blobs = Blobs(folder / BLOBS)
-            self.derived = Derived(self.catalog, self.blobs)
+            self.derived = Derived(self.catalog, self.blobs, is_shared=self.is_shared)
             self.queue = queue_of(self.catalog, jobs, on_server=catalog is not None)
             self._mend()
             undo.pop_all()

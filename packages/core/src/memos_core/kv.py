@@ -96,17 +96,18 @@ def verified(
     core: Core, principal: Principal, segments: Sequence[Segment], progress: Callable[[int, int], None]
 ) -> Verified:
     """Read every file and compare it with its name; delete what does not match."""
-    damaged: list[str] = []
+    damaged: dict[str, FormatError | NotFound] = {}
     with core.catalog.read() as view:
         found = _known(view, principal, segments, NEEDS["verify_segments"])
     for done, (key, artifact) in enumerate(found.items(), start=1):
         try:
             core.blobs.get(artifact.blob)
-        except (FormatError, NotFound):
-            damaged.append(key)
+        except (FormatError, NotFound) as exc:
+            damaged[key] = exc
         progress(done, len(found))
-    core.derived.refuse(damaged, reason="damaged")
-    return Verified(sound=len(found) - len(damaged), damaged=damaged)
+    for key, cause in damaged.items():
+        core.derived.unread([key], cause)
+    return Verified(sound=len(found) - len(damaged), damaged=list(damaged))
 
 
 def _known(

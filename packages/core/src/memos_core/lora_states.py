@@ -31,7 +31,7 @@ class States:
                 return self._core.blobs.get(artifact.blob)
             except (FormatError, NotFound) as exc:
                 log.warning("a state of a training is damaged", extra={"cause": str(exc)})
-                self._core.derived.refuse([artifact.key], reason="damaged")
+                self._core.derived.unread([artifact.key], exc)
         return None
 
     def keep(self, state: bytes) -> bool:

@@ -12,7 +12,7 @@ from memos_core import lora
 from memos_core.activation.answer import Answerer
 from memos_core.activation.taught import Taught
 from memos_core.adapter import base_of
-from memos_core.errors import FormatError, InvalidInput, NotFound
+from memos_core.errors import FormatError, InvalidInput, MemOSError, NotFound
 from memos_core.inference import AnyEngine
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_within
@@ -125,9 +125,9 @@ class Wardrobe:
         try:
             answerer = self._taught.get(keys, lambda: self._put_on(found, teacher))
         except _Damaged as exc:
-            log.warning("an adapter is damaged and was deleted", extra={"cause": str(exc)})
-            core.derived.refuse([exc.key], reason="damaged")
-            return Worn(self._plain, why_not="its file is damaged: train it again")
+            log.warning("an adapter cannot be read", extra={"cause": str(exc)})
+            core.derived.unread([exc.key], exc.cause)
+            return Worn(self._plain, why_not="its file is damaged or not in this folder: train it again")
         for each in found:
             with core.reading(each.cube._principal, each.cube.id) as (_view, header):
                 servable = core.derived.servable(header, [each.artifact.key])
@@ -160,9 +160,9 @@ class Wardrobe:
 class _Damaged(Exception):
     """An adapter that cannot be put on; it never leaves this module."""
 
-    def __init__(self, key: str, cause: Exception) -> None:
+    def __init__(self, key: str, cause: MemOSError) -> None:
         super().__init__(str(cause))
-        self.key = key
+        self.key, self.cause = key, cause
 
 
 def checked(cube: MemCube, blend: Blend) -> Sequence[MemCube]:

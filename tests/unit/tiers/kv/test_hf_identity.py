@@ -83,6 +83,32 @@ def test_a_weight_that_is_written_to_changes_it_at_once() -> None:
     assert engine.identity.weights != before.weights
 
 
+def _put_in_place(model: Any) -> None:
+    layer = model.model.layers[0].mlp.up_proj
+    layer.weight = torch.nn.Parameter(layer.weight.detach() + 1)
+
+
+def _load_others(model: Any) -> None:
+    others = {name: each + 1 for name, each in model.state_dict().items()}
+    model.load_state_dict(others, assign=True)
+
+
+@pytest.mark.parametrize("replace", [_put_in_place, _load_others])
+def test_a_weight_that_another_one_replaces_changes_it_at_once(replace: Any) -> None:
+    engine = opened()
+    before = engine.identity
+    replace(engine._model())
+    assert engine.identity.weights != before.weights
+
+
+def test_frequencies_that_others_replace_change_it_at_once() -> None:
+    engine = opened()
+    before = engine.identity
+    rotary = engine._model().model.rotary_emb
+    rotary.inv_freq = rotary.inv_freq * 2
+    assert engine.identity.rope != before.rope
+
+
 def test_an_adapter_that_is_switched_on_changes_it_at_once_and_off_again_back() -> None:
     engine = opened()
     plain = engine.identity

@@ -181,8 +181,8 @@ class Keeper:
         try:
             state = self._levels.raised(self._engine.codec.unpack(derived.path(artifact), header))
         except (FormatError, NotFound) as exc:
-            log.warning("a KV segment is damaged and will be made anew", extra={"cause": str(exc)})
-            derived.refuse([header.key], reason="damaged")
+            log.warning("a KV segment cannot be read and will be made anew", extra={"cause": str(exc)})
+            derived.unread([header.key], exc)
             return None
         worth = Worth(build=artifact.build_seconds, parent=header.parent)
         self._hold(derived, cube, header.key, state, worth)

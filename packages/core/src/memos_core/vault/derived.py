@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from memos_core import adapter
 from memos_core.cube import SYSTEM, CubeHeader
-from memos_core.errors import BackendError
+from memos_core.errors import BackendError, MemOSError, NotFound
 from memos_core.segment import Origin
 from memos_core.vault import artifacts, meters
 from memos_core.vault.artifacts import Artifact, Made
@@ -42,8 +42,8 @@ class Derived:
     is asked registers in `seers`: something that returns the uses a second to expect right now, by cube.
     """
 
-    def __init__(self, catalog: Catalog, blobs: Blobs) -> None:
-        self._catalog, self._blobs = catalog, blobs
+    def __init__(self, catalog: Catalog, blobs: Blobs, *, is_shared: bool = False) -> None:
+        self._catalog, self._blobs, self._is_shared = catalog, blobs, is_shared
         self.holders: WeakSet[Holder] = WeakSet()
         self.seers: list[Seer] = []
         self._uses: dict[str, tuple[int, float]] = {}
@@ -111,6 +111,15 @@ class Derived:
             marked = artifacts.outdate_keys(connection, keys, reason=reason)
         self.discard()
         return marked
+
+    def unread(self, keys: Collection[str], cause: MemOSError) -> None:
+        """Delete artifacts whose files could not be read.
+
+        In a shared store a file that is not there may lie in the folder of another process: then the
+        artifact stays.
+        """
+        if not (self._is_shared and isinstance(cause, NotFound)):
+            self.refuse(keys, reason="damaged")
 
     def discard(self) -> int:
         """Delete what is stale, from RAM and disk, then its rows; return how many.

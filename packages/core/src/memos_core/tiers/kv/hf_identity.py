@@ -49,7 +49,6 @@ class Identities:
     def __init__(self, model: PreTrainedModel, *, weights: str, tokenizer: str, template: str) -> None:
         self._model = model
         self._tokenizer, self._template = tokenizer, template
-        self._tensors = [*model.parameters(), *(each for _, each in _frequencies(model))]
         self._lock = threading.Lock()
         self._facts = self._read(weights)
         self._adapter: tuple[tuple[object, ...], str] = ((), "")
@@ -73,14 +72,16 @@ class Identities:
             )
 
     def _changed(self) -> bool:
-        """Return whether a tensor was written to since.
+        """Return whether a tensor was written to since, or another one stands in its place.
 
         Who writes by way of `.data` is not counted by torch, such as PEFT when it merges an adapter
         in. That touches whole matrices, and so some elements of each are looked at.
         """
-        return _marks(self._tensors) != self._facts.marks or _samples(self._elements) != self._facts.samples
+        present = _marks(_listed(self._model))
+        return present != self._facts.marks or _samples(self._elements) != self._facts.samples
 
     def _read(self, weights: str) -> _Facts:
+        self._tensors = _listed(self._model)  # held, so that no other tensor gets the place of one
         self._elements = [view for each in self._tensors for view in _sampled(each)]
         return _Facts(
             marks=_marks(self._tensors),
@@ -113,12 +114,19 @@ class _Part(NamedTuple):
     tensor: torch.Tensor
 
 
+def _listed(model: PreTrainedModel) -> list[torch.Tensor]:
+    """Return the tensors that the identity is told by: the parameters but adapters', the frequencies."""
+    foreign = _foreign(model)
+    own = [each for each in model.parameters() if id(each) not in foreign]
+    return [*own, *(each for _, each in _frequencies(model))]
+
+
 def weights_digest(model: PreTrainedModel) -> str:
     """Return the sha256 over every parameter's name, kind, shape and bytes; adapters' are left out.
 
     It is the same with adapters put in or taken out, since they rename what they wrap.
     """
-    foreign = {id(part) for _, layer in _tuned(model) for part in _own_tensors(layer)}
+    foreign = _foreign(model)
     digest = hashlib.sha256()
     for name, tensor in sorted((_plain(name), each) for name, each in model.named_parameters()):
         if id(tensor) not in foreign:
@@ -186,6 +194,10 @@ def _tuned(model: PreTrainedModel) -> list[tuple[str, Any]]:
     if tuners is None:
         return []
     return [(name, each) for name, each in model.named_modules() if isinstance(each, tuners.BaseTunerLayer)]
+
+
+def _foreign(model: PreTrainedModel) -> set[int]:
+    return {id(part) for _, layer in _tuned(model) for part in _own_tensors(layer)}
 
 
 def _own_tensors(layer: Any) -> Iterator[torch.Tensor]:
