@@ -407,6 +407,12 @@ def test_a_cube_is_wanted_for_what_its_adapter_was_taught_not_for_what_it_was_to
     assert reply.adapter == keys(memos, several["nora"])
 
 
+def test_without_a_number_the_one_that_fits_is_on(memos, several, runtime):
+    blend = Blend(cubes=[several["ben"], several["nora"]])
+    reply = runtime.chat("Nora lives in Lima.", several["mira"], adapter=blend)
+    assert reply.adapter == keys(memos, several["nora"])
+
+
 def test_only_what_is_near_the_question_is_put_on(memos, several, runtime):
     others = [several[name] for name in ("ben", "nora", "empty")]
     asked = "Nora lives in Lima."
@@ -433,7 +439,7 @@ def test_a_blend_of_all_has_all_of_them_on(memos, several, runtime):
 
 
 def test_a_blend_loses_the_adapter_whose_memory_is_forgotten(memos, several, runtime):
-    blend = Blend(cubes=[several["ben"]])
+    blend = Blend(cubes=[several["ben"]], most=2)
     both = runtime.chat(ASKED, several["mira"], adapter=blend).adapter
     several["ben"].forget(several["ben"].list()[0].id)
     left = runtime.chat(ASKED, several["mira"], adapter=blend).adapter

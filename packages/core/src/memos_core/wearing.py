@@ -30,16 +30,16 @@ _MOST = 8  # adapters on at once
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blend:
-    """Adapters of several cubes on at once: that of the cube that is asked, and those of `cubes`.
+    """Adapters of several cubes to choose from: that of the cube that is asked, and those of `cubes`.
 
-    At most `most` are on, from 1 to 8: those that were taught what answers the question best. With
+    At most `most` are on at once, from 1 to 8: those that were taught what answers the question best. With
     `near`, only those that were taught something as like the question as that (a cosine, -1 to 1; it
     depends on the embedder: see a recall's `likeness`). Their changes add up, so each one more costs
     the others something (docs/howto/lora.md).
     """
 
     cubes: Sequence[MemCube]
-    most: int = 2
+    most: int = 1
     near: float | None = None
 
     def __post_init__(self) -> None:
