@@ -43,6 +43,14 @@ def test_what_is_put_is_there_and_survives_reopening(open_memos):
     assert (told(records, "a"), found(records, "salt")) == ({"a": {"n": [1, {"deep": None}]}}, ["a"])
 
 
+def test_a_record_that_is_only_read_by_its_key_never_goes_to_the_archive(memos, records, clock):
+    records.put([entry("a", "salt", n=1), entry("b", n=2)])
+    memos.cube("notes").remember("The ferry leaves at noon.")
+    clock.move(days=40)
+    assert memos.upkeep(archive_after=timedelta(days=30)).archived == 1
+    assert (told(records, "a"), told(records, "b")) == ({"a": {"n": 1}}, {"b": {"n": 2}})
+
+
 def test_a_key_put_again_keeps_its_beginning_and_nothing_else(records, clock):
     first = records.put([entry("a", "salt", n=1)])[0]
     clock.move(hours=1)

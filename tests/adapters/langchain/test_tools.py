@@ -97,6 +97,15 @@ def test_what_somebody_changed_meanwhile_is_not_overwritten(memos, cube):
     assert cube.get(memory.id).text == "Mira likes sugar"
 
 
+@pytest.mark.parametrize("verb", ["revise", "forget"])
+def test_what_is_frozen_is_told_to_the_model_and_ends_no_run(memos, cube, verb):
+    memory = cube.remember("Mira likes tea.")
+    cube.freeze(memory.id)
+    words = {"text": "Mira likes coffee."} if verb == "revise" else {}
+    told = use(memos, calls("recall", query="tea"), calls(verb, memory_id=memory.id, **words))
+    assert ("frozen" in told[1].content, told[1].status) == (True, "error")
+
+
 def test_another_users_memory_cannot_be_reached_even_by_its_id(memos, cube):
     memory = cube.remember("Mira likes salt")
     saver = InMemorySaver()

@@ -13,7 +13,18 @@ from pydantic import Field
 
 from langchain_memos.seen import SHORTEST, artifact_of, one_seen, seen_in
 from langchain_memos.whose import DEFAULT_CUBE, whose
-from memos_core import Conflict, InvalidInput, MemCube, Memory, MemOS, NotFound, Recall
+from memos_core import (
+    Conflict,
+    Forbidden,
+    IllegalTransition,
+    InvalidInput,
+    MemCube,
+    Memory,
+    MemOS,
+    NotFound,
+    QuotaExceeded,
+    Recall,
+)
 
 P = ParamSpec("P")
 Runs: TypeAlias = ToolRuntime[Any, Any]
@@ -112,7 +123,7 @@ def _tried(verb: Callable[Concatenate[str, P], Any], first: str, *args: P.args, 
         ) from exc
     except NotFound as exc:
         raise ToolException(f"there is no {exc.what} {exc.name[:SHORTEST]} any more") from exc
-    except InvalidInput as exc:
+    except (InvalidInput, IllegalTransition, QuotaExceeded, Forbidden) as exc:
         raise ToolException(str(exc)) from exc
 
 

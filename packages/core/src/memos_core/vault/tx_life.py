@@ -12,6 +12,7 @@ from memos_core.cube import CubeHeader
 from memos_core.governance import cube_key
 from memos_core.lifecycle import IN_USE, Standing, Trigger, advanced, is_overdue, moved
 from memos_core.memory import Memory, Relation, State
+from memos_core.record import RECORD
 from memos_core.vault import artifacts, forks, statements
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.engine import dialect_of
@@ -85,9 +86,12 @@ def expire_overdue(tx: Tx, *, cube_id: str | None = None) -> int:
 
 
 def archive_rested(tx: Tx, *, idle: timedelta, cube_id: str | None = None) -> int:
-    """Archive up to `BATCH` memories that rested for longer, in one cube or all; return how many."""
+    """Archive up to `BATCH` memories that rested for longer, in one cube or all; return how many.
+
+    Records stay: their values are an application's, and reading one by its key is no use of a memory.
+    """
     rested = func.coalesce(memories.c.last_used, memories.c.updated_at) < tx.now - idle
-    rested = _within(cube_id, rested)
+    rested = _within(cube_id, rested & (memories.c.kind != RECORD))
     rows = _due(tx, rested & statements.in_time(tx.now), IN_USE)
     return _aged(tx, rows, Trigger.AGE, idle=idle)
 
