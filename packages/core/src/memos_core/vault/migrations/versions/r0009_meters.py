@@ -1,4 +1,4 @@
-"""How warm memories and cubes are, and what the tiers cost on this machine."""
+"""How warm memories and cubes are, what the tiers cost on this machine; what was put away by a merge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add the tables of the meter; nothing is known of the uses before."""
+    """Add the tables of the meter, of whose uses before nothing is known, and what a merge puts away."""
+    op.add_column("edges", sa.Column("put_away", sa.String(), nullable=True))
+    op.add_column("edges", sa.Column("brought_back", sa.BigInteger(), nullable=True))
     op.create_table(
         "memory_meters",
         sa.Column("memory_seq", KEY, nullable=False),
