@@ -389,6 +389,14 @@ def the_merged_outlive_their_sources(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(made, "products", lambda *given: [])
 
 
+def what_stands_behind_stays_behind(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(made, "put_behind", lambda *given: None)
+
+
+def what_was_moved_stands_behind_still(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(made, "moved_on", lambda *given: None)
+
+
 PLANTED: dict[type[StoreMachine], tuple[Plant, ...]] = {
     themes.Writing: (
         settles_without_looking_again,
@@ -447,6 +455,8 @@ PLANTED: dict[type[StoreMachine], tuple[Plant, ...]] = {
     themes.Idle: (
         the_merged_are_not_put_away,
         the_merged_outlive_their_sources,
+        what_stands_behind_stays_behind,
+        what_was_moved_stands_behind_still,
     ),
 }
 HUNTS = [

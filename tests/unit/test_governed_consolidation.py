@@ -110,6 +110,91 @@ def test_what_somebody_froze_in_a_fork_does_not_bind_its_base(cube, bobs):
     assert (texts(cube.list()), texts(bobs.list())) == ([SAME[1]], [SAME[1]])
 
 
+# --- what stands behind, in forks and back in time --------------------------------------------
+
+
+@pytest.fixture
+def merged(cube, twice):
+    """What the cube's two statements were merged into; "twig" is a fork from afterwards."""
+    into = cube.consolidate(MERGE).actions[0].into
+    cube.fork("twig")
+    return into
+
+
+def test_what_is_left_of_a_merge_comes_back_in_forks_too(memos, cube, twice, merged):
+    twig, leaf = memos.cube("twig"), memos.cube("twig").fork("leaf")
+    cube.forget(twice[0].id)
+    shown = [(texts(each.list()), each.list(state="archived")) for each in (cube, twig, leaf)]
+    assert shown == [([SAME[1]], [])] * 3
+
+
+def test_what_is_left_comes_back_in_a_fork_with_a_copy_of_the_merged(memos, cube, twice, merged):
+    twig = memos.cube("twig")
+    twig.revise(merged, "Mira cannot swim at all.")
+    cube.forget(twice[0].id)
+    assert (texts(twig.list()), twig.list(state="archived")) == ([SAME[1]], [])
+
+
+def test_a_fork_forgets_with_its_copy_what_stands_behind_it_and_its_base_nothing(memos, cube, merged):
+    twig = memos.cube("twig")
+    twig.revise(merged, "Mira cannot swim at all.")
+    twig.forget(merged)
+    assert (twig.list(), twig.list(state="archived")) == ([], [])
+    assert (cube.count(), len(cube.list(state="archived"))) == (1, 2)
+
+
+def test_a_fork_that_forgets_one_of_the_merged_gets_the_other_back(memos, cube, twice, merged):
+    twig = memos.cube("twig")
+    twig.forget(twice[0].id)
+    assert (texts(twig.list()), twig.list(state="archived")) == ([SAME[1]], [])
+    assert (cube.count(), len(cube.list(state="archived"))) == (1, 2)
+
+
+def test_what_a_fork_restored_and_archived_itself_stays_when_it_forgets_the_merged(
+    memos, cube, twice, merged
+):
+    twig = memos.cube("twig")
+    twig.restore(twice[0].id)
+    twig.archive(twice[0].id)
+    twig.forget(merged)
+    assert (twig.list(), texts(twig.list(state="archived"))) == ([], [SAME[0]])
+
+
+def test_a_merge_brings_along_what_stands_behind(memos, cube, twice):
+    twig = cube.fork("twig")
+    twig.consolidate(MERGE)
+    cube.merge(twig, on_conflict="theirs")
+    cube.forget(cube.list()[0].id)
+    assert (cube.list(), cube.list(state="archived")) == ([], [])
+    assert (twig.list(), twig.list(state="archived")) == ([], [])
+
+
+def test_back_at_a_snapshot_the_merged_stand_behind_it_as_they_did(cube, twice):
+    cube.snapshot("told")
+    run = cube.consolidate(MERGE)
+    cube.snapshot("merged")
+    cube.undo(run)
+    cube.rollback("merged")
+    cube.rollback("told")
+    cube.rollback("merged")
+    assert set(cube.forget(run.actions[0].into).memories) == {
+        run.actions[0].into,
+        *(each.id for each in twice),
+    }
+    assert (cube.list(), cube.list(state="archived")) == ([], [])
+
+
+def test_back_at_a_snapshot_what_was_moved_before_it_stands_behind_nothing(cube, twice):
+    run = cube.consolidate(MERGE)
+    cube.undo(run)
+    cube.archive(twice[0].id)
+    cube.snapshot("moved")
+    cube.restore(twice[0].id)
+    cube.rollback("moved")
+    cube.forget(run.actions[0].into)
+    assert (texts(cube.list()), texts(cube.list(state="archived"))) == ([SAME[1]], [SAME[0]])
+
+
 # --- rules that change ------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memos_core import NotFound, Relation
+from memos_core import NotFound, Relation, Store
 
 SAID = ("Mira can't swim.", "Mira cannot swim", "Mira lives in Lisbon.", "Mira lives in Porto.")
 
@@ -63,6 +63,47 @@ def test_a_merge_that_was_taken_back_there_stands_for_nothing_here(cube, run, el
     moved = elsewhere.cube("notes")
     moved.forget(run.actions[0].into)
     assert (len(shown(moved)), len(shown(moved, "archived"))) == (3, 1)
+
+
+def test_what_was_merged_is_forgotten_with_it_where_it_came_in_in_the_archive(
+    cube, run, clock, elsewhere, tmp_path
+):
+    cube.archive(run.actions[0].into)
+    cube.dump(tmp_path / "notes.memcube")
+    elsewhere.load(tmp_path / "notes.memcube")
+    moved = elsewhere.cube("notes")
+    moved.forget(run.actions[0].into)
+    assert shown(moved, "archived") == {}
+
+
+@pytest.mark.parametrize("by", ["publication", "file"])
+def test_what_was_merged_stands_behind_what_takes_its_place(memos, cube, run, elsewhere, tmp_path, by):
+    merged, there = run.actions[0].into, Store(tmp_path / "shop")
+    there.publish(cube)
+    mine = there.subscribe(elsewhere, "notes") if by == "publication" else cube
+    cube.dump(tmp_path / "notes.memcube")
+    cube.revise(merged, "Mira cannot swim at all.")
+    if by == "publication":
+        there.publish(cube)
+        there.update(mine)
+    else:
+        memos.load(tmp_path / "notes.memcube", on_conflict="replace")
+    mine.forget(merged)
+    assert shown(mine, "archived") == {}
+
+
+def test_a_file_puts_nothing_behind_that_was_here(memos, cube, elsewhere, tmp_path):
+    there = elsewhere.cube("notes")
+    there.archive(there.remember(SAID[0]).id)
+    there.dump(tmp_path / "before.memcube")
+    memos.load(tmp_path / "before.memcube")
+    there.restore(there.list(state="archived")[0].id)
+    there.remember(SAID[1])
+    merged = there.consolidate().actions[0].into
+    there.dump(tmp_path / "notes.memcube")
+    memos.load(tmp_path / "notes.memcube", on_conflict="skip")
+    cube.forget(merged)
+    assert list(shown(cube, "archived").values()) == [SAID[0]]
 
 
 def test_a_run_is_undone_where_it_was_done_and_here_by_hand(cube, moved, run):

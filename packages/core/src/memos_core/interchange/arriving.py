@@ -230,14 +230,18 @@ class Arriving:
     def links(self, rows: Iterable[Row]) -> None:
         """Write the links between memories that are here, and those of memories that gave way."""
         ids = self.tally.ids
+        kept = {_ends(edge): edge["put_away"] for edge in self._edges}
         for some in _batches(rows):
             known = [row for row in some if row["source"] in ids and row["target"] in ids]
             moved = [{**row, "source": ids[row["source"]], "target": ids[row["target"]]} for row in known]
+            for row in moved:  # a file puts away nothing that was here before
+                if row["target"] not in self._mine:
+                    row["put_away"] = kept.get(_ends(row))
             self.tally.links += tx_load.join(self._tx, self._cube, self._apart(moved))
         here = tx_load.taken(self._tx, [edge[end] for edge in self._edges for end in ("source", "target")])
-        kept = [edge for edge in self._edges if {edge["source"], edge["target"]} <= here]
-        tx_load.join(self._tx, self._cube, self._apart(kept))
-        tx_load.put_behind(self._tx, self._cube, self._mine)
+        still = [edge for edge in self._edges if {edge["source"], edge["target"]} <= here]
+        tx_load.join(self._tx, self._cube, self._apart(still))
+        tx_load.settle_behind(self._tx, self._cube, self._mine)
 
     def _apart(self, rows: Sequence[Row]) -> list[Row]:
         return [row for row in rows if row["source"] != row["target"]]
@@ -312,6 +316,10 @@ class Arriving:
 
 def _moved(edge: Row, old: str, new: str) -> Row:
     return {**edge, **{end: new for end in ("source", "target") if edge[end] == old}}
+
+
+def _ends(edge: Row) -> tuple[str, str, str]:
+    return edge["source"], edge["relation"], edge["target"]
 
 
 def _without(row: Row, name: str) -> Row:

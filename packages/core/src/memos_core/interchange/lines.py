@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from memos_core.errors import FormatError, InvalidInput
 from memos_core.interchange.manifest import moment
+from memos_core.lifecycle import IN_USE
 from memos_core.memory import (
     IMPORT,
     Relation,
@@ -92,7 +93,7 @@ def of_source(row: Mapping[str, Any], *, memory: str, present: str, said: bool) 
 
 
 def of_link(row: Mapping[str, Any]) -> bytes:
-    return line(_some(row, "source", "relation", "target", "created_at"))
+    return line(_some(row, "source", "relation", "target", "created_at", "put_away"))
 
 
 def of_record(row: Mapping[str, Any]) -> bytes:
@@ -197,6 +198,7 @@ def to_link(document: Row) -> Row:
         "relation": checked_choice(Relation, document["relation"], what="relation").value,
         "target": target,
         "created_at": moment(document["created_at"]),
+        "put_away": _state_before(document),
     }
 
 
@@ -213,6 +215,16 @@ def to_record(document: Row) -> Row:
         "created_at": moment(document["created_at"]),
         "updated_at": moment(document["updated_at"]),
     }
+
+
+def _state_before(document: Row) -> str | None:
+    """Return the state in which the target of a link stood before it was merged into the source."""
+    if document.get("put_away") is None:
+        return None
+    state = checked_choice(State, document["put_away"], what="put_away")
+    if state not in IN_USE or document["relation"] != Relation.DERIVED_FROM.value:
+        raise InvalidInput(f"a {document['relation']} link puts nothing away that is {state}")
+    return state.value
 
 
 def _text(document: Row) -> str | None:

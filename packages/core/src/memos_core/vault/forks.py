@@ -163,8 +163,11 @@ def _ends(tx: Tx, fork: CubeHeader, row: Row[Any]) -> list[dict[str, Any]]:
     mine = edges.c.cube_id == fork.id
     at = or_(edges.c.source == row.id, edges.c.target == row.id)
     found = tx.connection.execute(select(edges).where(at, or_(mine, scope.edges_shown(fork))))
+    theirs = {"cube_id": fork.id, "change": 0}
     return [
-        {**each._mapping, "cube_id": fork.id, "change": each.change if each.cube_id == fork.id else 0}
+        dict(each._mapping)
+        if each.cube_id == fork.id
+        else {**each._mapping, **theirs, "brought_back": None if each.brought_back is None else 0}
         for each in found
     ]
 

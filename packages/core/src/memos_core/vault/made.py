@@ -2,27 +2,40 @@
 
 A merged memory and a gist repeat words of their sources, so they end with any of them. Statements that
 were merged rest in the archive and stand behind the merged one: who forgets that one forgets them; where
-one of them is forgotten, the others come back.
+one of them is forgotten, the others come back. That they do is kept with the link (`put_away`), which goes
+wherever the two go: into copies, files and other cubes, and back in time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Row, Select, case, select, update
 
 from memos_core.consolidation import CONSOLIDATED, GIST
 from memos_core.cube import Access, CubeHeader, Right
 from memos_core.lifecycle import check_writable
-from memos_core.memory import Relation, State
-from memos_core.vault.schema import edges, memories, parts, standings, versions
+from memos_core.memory import Link, Relation, State
+from memos_core.vault.schema import edges, memories, parts
 
 if TYPE_CHECKING:
+    from memos_core.vault.tx import Tx
     from memos_core.vault.view import View
 
 _DERIVED = edges.c.relation == Relation.DERIVED_FROM.value
+PUT_AWAY = case((edges.c.brought_back.is_(None), edges.c.put_away)).label("put_away")
+"""Of an edge: the state in which its target stood before it was put away, where it is that still."""
+
+_STANDS_BEHIND = edges.c.put_away.is_not(None) & edges.c.brought_back.is_(None) & edges.c.ended.is_(None)
+
+
+class Behind(NamedTuple):
+    """A statement that rests because it was merged, and the state in which it stood before."""
+
+    row: Row[Any]
+    was: State
 
 
 def products(view: View, ids: Collection[str]) -> list[Row[Any]]:
@@ -53,43 +66,48 @@ def _repeating() -> Select[Any]:
     return query.where(memories.c.origin == CONSOLIDATED, _DERIVED)
 
 
-def behind(view: View, ids: Collection[str]) -> list[Row[Any]]:
-    """Return the statements that these merged ones put away and that nobody has moved since.
-
-    Each with `was`, the state in which it stood before.
-    """
-    merged = memories.alias("merged")
-    first = and_(versions.c.memory_seq == merged.c.seq, versions.c.version == 1)
-    moved = and_(standings.c.memory_seq == memories.c.seq, standings.c.until == versions.c.change)
-    later = standings.alias("later")
-    last = select(func.max(later.c.until)).where(later.c.memory_seq == memories.c.seq).scalar_subquery()
-    query = (
-        select(memories, standings.c.state.label("was"))
-        .join(edges, edges.c.target == memories.c.id)
-        .join(merged, merged.c.id == edges.c.source)
-        .join(versions, first)
-        .join(standings, moved)
-        .where(_DERIVED, memories.c.state == State.ARCHIVED.value, standings.c.until == last)
-        .where(merged.c.origin == CONSOLIDATED, merged.c.kind != GIST)
-        .where(merged.c.cube_id == memories.c.cube_id)
-    )
-    found: dict[int, Row[Any]] = {}
+def behind(view: View, cube: CubeHeader, ids: Collection[str]) -> list[Behind]:
+    """Return the statements that these merged ones put away and that nobody has moved since."""
+    query = select(edges.c.target, edges.c.put_away).where(_DERIVED, _STANDS_BEHIND)
+    query = query.where(edges.c.cube_id.in_(cube.holders))
+    was: dict[str, str] = {}
     for part in parts(sorted(ids)):
-        rows = view.connection.execute(query.where(merged.c.id.in_(part)))
-        found |= {row.seq: row for row in rows}
-    return [found[seq] for seq in sorted(found)]
+        rows = view.connection.execute(query.where(edges.c.source.in_(part)))
+        was |= {row.target: row.put_away for row in rows}
+    there = shown(view, cube, was)
+    return [Behind(row, State(was[row.id])) for row in there if row.state == State.ARCHIVED.value]
 
 
 def absorbed(view: View, cube: CubeHeader, rows: Iterable[Row[Any]]) -> list[Row[Any]]:
     """Return what stands behind merged memories, and behind that, and so on, as rows that the cube shows."""
     frontier = {row.id for row in rows if row.origin == CONSOLIDATED and row.kind != GIST}
-    known, found = set(frontier), set[str]()
+    known, found = set(frontier), list[Row[Any]]()
     while frontier:
-        fresh = {row.id for row in behind(view, frontier)} - known
-        found |= fresh
-        known |= fresh
-        frontier = fresh
-    return shown(view, cube, found)
+        fresh = [each.row for each in behind(view, cube, frontier) if each.row.id not in known]
+        found += fresh
+        frontier = {row.id for row in fresh}
+        known |= frontier
+    return found
+
+
+def put_behind(tx: Tx, link: Link, state: State) -> None:
+    """Keep that the target of a link, which is in this state, is put away because it was merged."""
+    this = (edges.c.source == link.source) & (edges.c.target == link.target) & _DERIVED
+    tx.connection.execute(update(edges).where(this).values(put_away=state.value))
+
+
+def moved_on(tx: Tx, cube: CubeHeader, of: ColumnElement[bool]) -> None:
+    """Keep that the targets of these links are not in the archive: they stand behind nothing any more."""
+    this = of & (edges.c.cube_id == cube.id) & _STANDS_BEHIND
+    tx.connection.execute(update(edges).where(this).values(brought_back=cube.change))
+
+
+def moved_back(tx: Tx, cube: CubeHeader, to: int) -> None:
+    """Let what stood behind a merged memory at the cube's change `to`, and rests again, stand behind it."""
+    away = select(memories.c.id).where(memories.c.state == State.ARCHIVED.value)
+    since = (edges.c.cube_id == cube.id) & (edges.c.brought_back > to) & edges.c.ended.is_(None)
+    again = update(edges).where(since, edges.c.target.in_(away))
+    tx.connection.execute(again.values(brought_back=None))
 
 
 def shown(view: View, cube: CubeHeader, ids: Collection[str]) -> list[Row[Any]]:

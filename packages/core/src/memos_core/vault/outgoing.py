@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
 
 from memos_core.cube import CubeHeader
 from memos_core.memory import State
-from memos_core.vault import scope, statements
+from memos_core.vault import made, scope, statements
 from memos_core.vault.records import may_see
 from memos_core.vault.schema import edges, memories, records, sources, vectors, versions
 from memos_core.vault.view import View, in_order
@@ -54,7 +54,8 @@ def link_rows(view: View, cube: CubeHeader) -> Iterator[Row[Any]]:
     """Yield the edges of which both ends go into the file."""
     there = select(memories.c.id).where(shown(view, cube))
     ids = there if cube.is_plain else scope.moved(there, cube)
-    query = select(edges).where(edges.c.source.in_(ids), edges.c.target.in_(ids), scope.edges_shown(cube))
+    told = (edges.c.source, edges.c.relation, edges.c.target, edges.c.created_at, made.PUT_AWAY)
+    query = select(*told).where(edges.c.source.in_(ids), edges.c.target.in_(ids), scope.edges_shown(cube))
     query = query.order_by(edges.c.created_at, edges.c.source, edges.c.target)
     return iter(view.connection.execute(query, view.moment, execution_options=_STREAMED))
 

@@ -310,6 +310,9 @@ edges = Table(
     Column("cube_id", String, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("ended", BigInteger),  # the cube's change that took it back
+    # Where the target rests because it was merged into the source: the state it had. NULL everywhere else.
+    Column("put_away", String),
+    Column("brought_back", BigInteger),  # the cube's change that moved that target on; NULL: it stands behind
 )
 
 vectors = Table(

@@ -203,10 +203,13 @@ class Tx(View):
             tx_trust.bound(self, cube, start, end)
         return link
 
-    def write_edge(self, cube: CubeHeader, source: str, relation: str, target: str) -> None:
+    def write_edge(
+        self, cube: CubeHeader, source: str, relation: str, target: str, *, put_away: str | None = None
+    ) -> None:
         """Write an edge that the cube does not have; what was made from what it replaces is stale."""
         row = {"source": source, "relation": relation, "target": target, "created_at": self.now}
-        self.connection.execute(insert(edges).values(cube_id=cube.id, change=cube.change, **row))
+        row |= {"cube_id": cube.id, "change": cube.change, "put_away": put_away}
+        self.connection.execute(insert(edges).values(row))
         if relation == Relation.SUPERSEDES.value:
             old = select(memories.c.seq).where(memories.c.id == target)
             for seq in self.connection.execute(old).scalars().all():

@@ -17,7 +17,7 @@ from memos_core.governance import cube_key
 from memos_core.lifecycle import IN_USE, check_writable
 from memos_core.memory import Memory, Relation, State
 from memos_core.timeline import Rollback
-from memos_core.vault import forks, former, keyring, pasts, tx_life, tx_share, tx_trust
+from memos_core.vault import forks, former, keyring, made, pasts, tx_life, tx_share, tx_trust
 from memos_core.vault.draft import statement_digest
 from memos_core.vault.schema import OUT_OF_SIGHT, edges, versions
 from memos_core.vault.tx import DIRECTED, Tx
@@ -144,7 +144,8 @@ def _relink(tx: Tx, cube: CubeHeader, to: int) -> None:
     known = tx.kept(cube, tx.seqs_of(cube, sorted(ids)).values())
     free = {each.id for each in known.values() if each.state is not State.FROZEN}
     reach = {each.id for each in known.values()}
-    had = {_ends(row) for row in since if row.change <= to}
+    rests = {each.id for each in known.values() if each.state is State.ARCHIVED}
+    had = {_ends(row): row for row in since if row.change <= to}
     has = {_ends(row) for row in since if row.ended is None}
     for row in since:
         if row.ended is None and _ends(row) not in had and row.source in free:
@@ -152,15 +153,17 @@ def _relink(tx: Tx, cube: CubeHeader, to: int) -> None:
             same = and_(*(edges.c[name] == row._mapping[name] for name in _EDGE))
             tx.connection.execute(update(edges).where(same).values(ended=cube.change))
             _note(tx, cube, row.source)
-    for source, relation, target in sorted(had - has):
+    for source, relation, target in sorted(had.keys() - has):
         kind = Relation(relation)
         circle = kind in DIRECTED and source in tx.reached(cube, target, kind)
         if source in free and target in reach and not circle:
             forks.part(tx, cube.id, tx.any_row(cube, source).seq)
-            tx.write_edge(cube, source, relation, target)
+            away = _behind(had[source, relation, target], to) if target in rests else None
+            tx.write_edge(cube, source, relation, target, put_away=away)
             _note(tx, cube, source)
             if kind is Relation.DERIVED_FROM:
                 tx_trust.bound(tx, cube, tx.any_row(cube, source), tx.any_row(cube, target))
+    made.moved_back(tx, cube, to)
 
 
 _EDGE: Final = ("source", "relation", "target", "change")
@@ -168,6 +171,12 @@ _EDGE: Final = ("source", "relation", "target", "change")
 
 def _ends(row: Row[Any]) -> tuple[str, str, str]:
     return row.source, row.relation, row.target
+
+
+def _behind(row: Row[Any], to: int) -> str | None:
+    """Return what an edge kept at the cube's change `to` of a target that stood behind its source."""
+    stood: bool = row.brought_back is None or row.brought_back > to
+    return row.put_away if stood else None
 
 
 def _note(tx: Tx, cube: CubeHeader, memory_id: str) -> None:

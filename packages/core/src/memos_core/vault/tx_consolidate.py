@@ -106,7 +106,9 @@ def write(tx: Tx, cube: CubeHeader, draft: Draft, keys: Keys, made_of: Sequence[
     tx.connection.execute(update(sources).where(sources.c.memory_seq == seq).values(said_by))
     memory_id = str(tx.row(seq).id)
     for each in made_of:
-        tx.link(cube, memory_id, Relation.DERIVED_FROM, each.id)
+        link = tx.link(cube, memory_id, Relation.DERIVED_FROM, each.id)
+        if draft.kind != GIST:
+            made.put_behind(tx, link, each.state)
     return memory_id
 
 

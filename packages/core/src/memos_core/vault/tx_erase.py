@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 
+from memos_core.consolidation import GIST
 from memos_core.cube import CubeHeader
 from memos_core.erasure import Erasure, Scope
 from memos_core.lifecycle import check_writable
@@ -55,7 +56,11 @@ _BY_SEQ = (
 
 @dataclass(slots=True)
 class Tally:
-    """What one erasure has erased so far."""
+    """What one erasure has erased so far.
+
+    `beside` is what was merged with something that goes, by cube and id, with the state that it had: what of
+    it is left comes back at the end.
+    """
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     verb: str = "forget"
@@ -64,6 +69,7 @@ class Tally:
     shared: list[str] = field(default_factory=list)
     cubes: dict[str, None] = field(default_factory=dict)
     texts: dict[str, None] = field(default_factory=dict)
+    beside: dict[tuple[str, str], State] = field(default_factory=dict)
     left: int = 0
 
 
@@ -109,10 +115,22 @@ def erase_rows(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally)
     """Delete memories that a cube shows, whatever their state; who calls has looked whether that may be.
 
     Rows say in `held` whose they are, where that may be another cube. What stands behind a merged memory
-    goes with it, and with any of them what consolidation made of it.
+    goes with it, and with any of them what consolidation made of it; what was merged with that comes back.
     """
+    every = {row.seq: row for row in (*rows, *made.absorbed(tx, cube, rows))}
+    _erase(tx, cube, list(every.values()), tally)
+    _bring_back(tx, cube, tally)
+
+
+def erase_made(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
+    """Erase what was consolidated from a memory of the cube's own that goes on without some of its words."""
+    _erase_quoting(tx, cube, _quoting(tx, cube, {row.id}, tally), tally)
+    _bring_back(tx, cube, tally)
+
+
+def _erase(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
     own, shared = list[Row[Any]](), list[Row[Any]]()
-    for row in {row.seq: row for row in (*rows, *made.absorbed(tx, cube, rows))}.values():
+    for row in rows:
         (own if row._mapping.get("held", cube.id) == cube.id else shared).append(row)
     _erase_own(tx, cube, own, tally)
     _share_no_more(tx, cube, shared, tally)
@@ -120,12 +138,14 @@ def erase_rows(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally)
 
 def _share_no_more(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
     """Let a fork share these memories no more, nor what was consolidated from them."""
+    if not rows:
+        return
     ids = {row.id for row in rows}
     quoting = made.quoting(tx, cube, ids)
+    _note_beside(tx, cube, quoting, tally)
     for row in made.shown(tx, cube, ids):  # one may have gone with another
         _unshare(tx, cube, row, tally)
-    if quoting:
-        erase_rows(tx, cube, quoting, tally)
+    _erase(tx, cube, made.shown(tx, cube, {row.id for row in quoting}), tally)
 
 
 def _unshare(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
@@ -143,16 +163,11 @@ def _unshare(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
 def _erase_own(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
     if not rows:
         return
-    ids = {row.id for row in rows}
-    if cube.base is not None:  # what the cube that it was made from merged is that one's: it is let go of
-        theirs = [row for row in made.quoting(tx, cube, ids) if row.held != cube.id]
-        _share_no_more(tx, cube, theirs, tally)
-        there = _present(tx, {row.seq for row in rows})
-        rows = [row for row in rows if row.seq in there]
+    quoting = _quoting(tx, cube, {row.id for row in rows}, tally)
+    there = _present(tx, {row.seq for row in rows})
+    rows = [row for row in rows if row.seq in there]
     tally.cubes[cube.id] = None
     tally.memories += [row.id for row in rows]
-    quoting = made.products(tx, ids)
-    left = [row for row in made.behind(tx, {row.id for row in quoting}) if row.id not in ids]
     _reach_forks(tx, cube, rows, tally)
     tally.texts |= dict.fromkeys(_texts(tx, [row.seq for row in rows]))
     tally.counts.update(tx.erase_words(rows, reason="erased"))
@@ -162,37 +177,72 @@ def _erase_own(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally)
         told = [row for row in rows if (row.state == State.FROZEN.value) is frozen]
         detail = f"frozen {tally.id}" if frozen else tally.id
         tx._owe(cube, [(row.id, row.seq, row.version) for row in told], verb=tally.verb, detail=detail)
-    _reach_made(tx, cube, quoting, left, tally)
+    _erase_quoting(tx, cube, quoting, tally)
 
 
-def erase_made(tx: Tx, cube: CubeHeader, row: Row[Any], tally: Tally) -> None:
-    """Erase what was consolidated from a memory of the cube's own that goes on without some of its words."""
+def _quoting(tx: Tx, cube: CubeHeader, ids: set[str], tally: Tally) -> dict[str, set[int]]:
+    """Return by cube what was consolidated from memories of the cube's own, and note what it was made from.
+
+    What the cube shares that was made from them belongs to the cube it was made from: it is let go of here.
+    """
     if cube.base is not None:
-        theirs = [each for each in made.quoting(tx, cube, {row.id}) if each.held != cube.id]
+        theirs = [row for row in made.quoting(tx, cube, ids) if row.held != cube.id]
         _share_no_more(tx, cube, theirs, tally)
-    quoting = made.products(tx, {row.id})
-    _reach_made(tx, cube, quoting, made.behind(tx, {each.id for each in quoting}), tally)
+    found: dict[str, list[Row[Any]]] = defaultdict(list)
+    for row in made.products(tx, ids):
+        found[row.cube_id].append(row)
+    for cube_id, rows in found.items():
+        _note_beside(tx, cube if cube_id == cube.id else tx.header(cube_id), rows, tally)
+    return {cube_id: {row.seq for row in rows} for cube_id, rows in found.items()}
 
 
-def _reach_made(
-    tx: Tx, cube: CubeHeader, quoting: Sequence[Row[Any]], left: Sequence[Row[Any]], tally: Tally
-) -> None:
-    """Erase what quotes the erased; what was merged with it, and is left, comes back."""
+def _erase_quoting(tx: Tx, cube: CubeHeader, quoting: Mapping[str, set[int]], tally: Tally) -> None:
+    for cube_id in sorted(quoting, key=lambda each: (each != cube.id, each)):
+        there = _present(tx, quoting[cube_id])  # some may have gone with others
+        if there:
+            tally.counts["consolidated"] += len(there)
+            place = cube if cube_id == cube.id else tx.counted(tx.header(cube_id))
+            _erase_own(tx, place, [tx.row(seq) for seq in sorted(there)], tally)
+
+
+def _note_beside(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], tally: Tally) -> None:
+    """Note what stands behind merged memories that will go, in the cube and in the forks that lose them."""
+    merged = [row for row in rows if row.kind != GIST]
+    for each in made.behind(tx, cube, {row.id for row in merged}):
+        tally.beside[cube.id, each.row.id] = each.was
+    _note_in_forks(tx, cube, [row for row in merged if row._mapping.get("held", cube.id) == cube.id], tally)
+
+
+def _note_in_forks(tx: Tx, cube: CubeHeader, gone: Sequence[Row[Any]], tally: Tally) -> None:
+    if not gone:
+        return
+    copies = forks.copies(tx, [row.seq for row in gone])
+    for fork in forks.of(tx, cube.id):
+        lost = made.shown(tx, fork, {row.id for row in gone})
+        lost += [copy for copy in copies if copy.cube_id == fork.id]
+        for each in made.behind(tx, fork, {row.id for row in lost}):
+            tally.beside[fork.id, each.row.id] = each.was
+        _note_in_forks(tx, fork, lost, tally)
+
+
+def _bring_back(tx: Tx, cube: CubeHeader, tally: Tally) -> None:
+    """Give what was merged with something that went, and is left in the archive, the state it had before.
+
+    First in forks: what their base gets back they share no more.
+    """
     from memos_core.vault import tx_life  # noqa: PLC0415 - it stands on `Tx`, which stands on this
 
-    opened = {cube.id: cube}
-    for cube_id in sorted({row.cube_id for row in (*quoting, *left)} - opened.keys()):
-        opened[cube_id] = tx.counted(tx.header(cube_id))
-    for cube_id, each in opened.items():
-        there = {row.seq for row in quoting if row.cube_id == cube_id}
-        found = [row for row in quoting if row.seq in _present(tx, there)]
-        if found:
-            tally.counts["consolidated"] += len(found)
-            _erase_own(tx, each, found, tally)
-    kept = _present(tx, {row.seq for row in left})
-    for row in left:
-        if row.seq in kept and tx.row(row.seq).state == State.ARCHIVED.value:
-            tx_life.stand(tx, opened[row.cube_id], tx.row(row.seq), State(row.was), verb="restore")
+    beside: dict[str, dict[str, State]] = defaultdict(dict)
+    for (cube_id, memory_id), was in tally.beside.items():
+        beside[cube_id][memory_id] = was
+    tally.beside.clear()
+    places = [cube if each == cube.id else tx.header(each) for each in beside]
+    for place in sorted(places, key=lambda each: -len(each.holders)):
+        left = made.shown(tx, place, beside[place.id])
+        left = [row for row in left if row.state == State.ARCHIVED.value]
+        opened = place if place.id == cube.id or not left else tx.counted(place)
+        for row in left:
+            tx_life.stand(tx, opened, row, beside[place.id][row.id], verb="restore")
 
 
 def _present(tx: Tx, seqs: set[int]) -> set[int]:

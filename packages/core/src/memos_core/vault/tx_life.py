@@ -13,10 +13,10 @@ from memos_core.governance import cube_key
 from memos_core.lifecycle import IN_USE, Standing, Trigger, advanced, is_overdue, moved
 from memos_core.memory import Memory, Relation, State
 from memos_core.record import RECORD
-from memos_core.vault import artifacts, forks, statements
+from memos_core.vault import artifacts, forks, made, statements
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.engine import dialect_of
-from memos_core.vault.schema import OUT_OF_SIGHT, lexical, memories, parts, standings
+from memos_core.vault.schema import OUT_OF_SIGHT, edges, lexical, memories, parts, standings
 from memos_core.vault.tx import Tx
 
 BATCH: Final = 500  # memories that upkeep moves in one transaction
@@ -134,6 +134,8 @@ def _move(tx: Tx, cube: CubeHeader, row: Row[Any], to: State, *, verb: str) -> N
     before = {"memory_seq": row.seq, "until": cube.change, "state": row.state}
     known = dialect_of(tx.connection).insert(standings).values(before)
     tx.connection.execute(known.on_conflict_do_nothing())
+    if row.state == State.ARCHIVED.value:
+        made.moved_on(tx, cube, edges.c.target == row.id)
     values: dict[str, Any] = {"state": to.value}
     match to:
         case State.EXPIRED:

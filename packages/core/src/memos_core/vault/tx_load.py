@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, insert, or_, select, update
 
-from memos_core.consolidation import CONSOLIDATED, GIST
 from memos_core.cube import CubeHeader
 from memos_core.lifecycle import check_writable
 from memos_core.memory import Relation, State
@@ -25,7 +24,6 @@ from memos_core.vault.schema import (
     parts,
     records,
     sources,
-    standings,
     versions,
 )
 from memos_core.vault.tx import DIRECTED, Tx
@@ -200,7 +198,7 @@ def give_way(
     if not untouched:
         check_writable(old.id, State(old.state), verb="replace")
     touching = or_(edges.c.source == old.id, edges.c.target == old.id)
-    query = select(*(edges.c[name] for name in _LINK)).where(touching, scope.edges_shown(cube))
+    query = select(*(edges.c[name] for name in _LINK), made.PUT_AWAY).where(touching, scope.edges_shown(cube))
     kept = [dict(row._mapping) for row in tx.connection.execute(query)]
     row = tx.any_row(cube, old.id)
     if verb == "replace" and row._mapping.get("held", cube.id) == cube.id:
@@ -232,7 +230,7 @@ def join(tx: Tx, cube: CubeHeader, links: Sequence[Row]) -> int:
         if apart:
             source = forks.own(tx, cube, tx.any_row(cube, source)).id
         there.add((source, relation, target))
-        row = {**link, "source": source, "cube_id": cube.id, "change": cube.change}
+        row = {"put_away": None, **link, "source": source, "cube_id": cube.id, "change": cube.change}
         fresh = dialect_of(tx.connection).insert(edges).values(row).on_conflict_do_nothing()
         written += len(tx.connection.execute(fresh.returning(edges.c.source)).all())
         if relation is Relation.DERIVED_FROM:
@@ -240,31 +238,11 @@ def join(tx: Tx, cube: CubeHeader, links: Sequence[Row]) -> int:
     return written
 
 
-def put_behind(tx: Tx, cube: CubeHeader, ids: Collection[str]) -> None:
-    """Note which of the memories that came in rest in the archive because they were merged there.
-
-    So they come back here, too, when another of the merged is forgotten, and end with what they were
-    merged into. A merge that was taken back there stands for nothing.
-    """
-    rows: dict[str, Any] = {}
+def settle_behind(tx: Tx, cube: CubeHeader, ids: Collection[str]) -> None:
+    """Let what came in and does not rest in the archive stand behind nothing, whatever the links say."""
     for part in parts(sorted(ids)):
-        query = select(memories).where(memories.c.id.in_(part), memories.c.cube_id == cube.id)
-        rows |= {row.id: row for row in tx.connection.execute(query)}
-    merged = {each.id for each in rows.values() if each.origin == CONSOLIDATED and each.kind != GIST}
-    standing = {each for each in merged if rows[each].state != State.ARCHIVED.value}
-    behind: set[str] = set()
-    while standing:
-        fresh: set[str] = set()
-        for part in parts(sorted(standing)):
-            derived = edges.c.relation == Relation.DERIVED_FROM.value
-            query = select(edges.c.target).where(derived, edges.c.source.in_(part))
-            fresh |= set(tx.connection.execute(query).scalars()) & rows.keys()
-        fresh = {each for each in fresh - behind if rows[each].state == State.ARCHIVED.value}
-        behind |= fresh
-        standing = fresh & merged
-    moved = [{"memory_seq": rows[each].seq, "until": cube.change} for each in sorted(behind)]
-    if moved:
-        tx.connection.execute(insert(standings).values(state=State.GENERATED.value), moved)
+        awake = select(memories.c.id).where(memories.c.id.in_(part), memories.c.state != State.ARCHIVED.value)
+        made.moved_on(tx, cube, edges.c.target.in_(awake))
 
 
 def add_records(tx: Tx, cube: CubeHeader, rows: Sequence[Row]) -> None:

@@ -191,7 +191,7 @@ def merge(tx: Tx, ours: CubeHeader, theirs: CubeHeader, plan: Plan, resolve: Res
     for pair in plan.pairs:
         answer = Resolution.THEIRS if pair.conflict is None else resolve(pair.conflict)
         _settle(run, pair, plan, answer)
-    tx_merge_links.unite(tx, ours, theirs, plan.ids | run.ids)
+    tx_merge_links.unite(tx, ours, theirs, plan.ids | run.ids, moved=run.moved)
     tx_share.check_quota(tx, ours)
     return Merge(
         cube=ours.id,

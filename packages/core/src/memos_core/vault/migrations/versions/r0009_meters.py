@@ -1,4 +1,4 @@
-"""How warm memories and cubes are, what the tiers cost on this machine, and what was trained of late."""
+"""How warm memories and cubes are, what tiers cost here, what was trained of late, what a merge put away."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add the tables of the meter; nothing is known of the uses before."""
+    """Add the tables of the meter, of whose uses before nothing is known, and what a merge puts away."""
+    op.add_column("edges", sa.Column("put_away", sa.String(), nullable=True))
+    op.add_column("edges", sa.Column("brought_back", sa.BigInteger(), nullable=True))
     op.create_table(
         "memory_meters",
         sa.Column("memory_seq", KEY, nullable=False),
