@@ -276,6 +276,21 @@ def test_a_gist_in_a_fork_goes_with_who_said_words_of_it(memos, cube, clock):
     assert twig.list(where=GISTS) == []
 
 
+def test_a_fork_forgets_a_person_in_what_comes_back_with_it(memos, cube):
+    for who in ("bob", "carol"):
+        cube.grant(who, "write")
+    bob = memos.as_principal("bob").cube(cube.name, owner=cube.owner)
+    told, revised = (cube.remember(words, visibility="shared") for words in SAME)
+    bob.remember(SAME[0])
+    bob.revise(revised.id, "Mira can not swim!")
+    cube.consolidate(MERGE)
+    twig = memos.as_principal("carol").cube(cube.name, owner=cube.owner).fork("twig")
+    memos.as_principal("carol").forget_principal("bob")
+    assert (texts(twig.list()), twig.list(state="archived")) == ([SAME[0]], [])
+    assert [each.speaker for each in twig.sources(told.id)] == [cube.owner]
+    assert (cube.count(), len(cube.list(state="archived"))) == (1, 2)
+
+
 def test_who_forgets_themselves_ends_nothing_that_an_admin_froze_and_is_told_what_is_left(memos, cube):
     cube.grant("bob", "write")
     bob = memos.as_principal("bob").cube(cube.name, owner=cube.owner)

@@ -92,6 +92,16 @@ def test_what_was_merged_stands_behind_what_takes_its_place(memos, cube, run, el
     assert shown(mine, "archived") == {}
 
 
+def test_an_update_follows_a_publisher_who_forgot_one_of_the_merged(cube, run, elsewhere, tmp_path):
+    there = Store(tmp_path / "shop")
+    there.publish(cube)
+    mine = there.subscribe(elsewhere, "notes")
+    cube.forget(run.actions[0].sources[0])
+    there.publish(cube)
+    there.update(mine)
+    assert (shown(mine), shown(mine, "archived")) == (shown(cube), {})
+
+
 def test_a_file_puts_nothing_behind_that_was_here(memos, cube, elsewhere, tmp_path):
     there = elsewhere.cube("notes")
     there.archive(there.remember(SAID[0]).id)

@@ -130,7 +130,7 @@ class Arriving:
         known = {*ids, *map(self._second_id, ids)}
         for old in tx_load.came_from(tx, cube, place):
             is_left = self._is_untouched(old) and old.id not in self._mine
-            if old.id not in known and is_left and not tx_load.is_bound(tx, cube, old):
+            if old.id not in known and is_left and tx_load.may_go(tx, cube, old):
                 tx_load.give_way(tx, cube, old, untouched=True, verb="withdraw")
                 self.tally.withdrawn += 1
 

@@ -181,9 +181,10 @@ def arrive(tx: Tx, cube: CubeHeader, arrivals: Sequence[Arrival], *, detail: str
     return seqs
 
 
-def is_bound(view: View, cube: CubeHeader, old: Present) -> bool:
-    """Whether something that was consolidated from a memory is frozen here: then it cannot be withdrawn."""
-    return made.binds(view, cube, [view.any_row(cube, old.id)])
+def may_go(view: View, cube: CubeHeader, old: Present) -> bool:
+    """Whether a memory is still there, and nothing frozen was made of it: then it can be withdrawn."""
+    rows = made.shown(view, cube, {old.id})  # it may have gone with another
+    return bool(rows) and not made.binds(view, cube, rows)
 
 
 def give_way(

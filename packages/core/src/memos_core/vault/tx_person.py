@@ -94,13 +94,22 @@ def _erase_traces(tx: Tx, cube: CubeHeader, name: str, tally: Tally) -> None:
         tally.counts["jobs"] += ordered
     tx_erase.erase_rows(tx, cube, rows, tally)
     for share in partly:
-        _erase_share(tx, cube, share, name, tally)
+        if (still := _still_there(tx, cube, share)) is not None:
+            _erase_share(tx, cube, still, name, tally)
     tx_erase.erase_records(tx, bare, tally)
     if granted:
         tally.counts["grants"] += deleted(tx, grants, theirs)
         artifacts.outdate_cube(tx.connection, cube, reason="regranted", now=tx.now)
     jobs.remove_of(tx.connection, cube.id, by=name)  # their adapters that were made from what is erased
     tx._note(cube, "forget", detail=f"principal {tally.id}")
+
+
+def _still_there(tx: Tx, cube: CubeHeader, share: _Share) -> _Share | None:
+    """Return the share as it is now: its memory may have gone with another, or come back as a fork's copy."""
+    try:
+        return replace(share, row=tx.any_row(cube, share.row.id))
+    except NotFound:
+        return None
 
 
 def _forget_orders(tx: Tx, cube: str | None, name: str) -> int:
