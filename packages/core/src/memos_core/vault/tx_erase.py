@@ -187,6 +187,7 @@ def _quoting(tx: Tx, cube: CubeHeader, ids: set[str], tally: Tally) -> dict[str,
     """
     if cube.base is not None:
         theirs = [row for row in made.quoting(tx, cube, ids) if row.held != cube.id]
+        _note_beside(tx, cube, theirs, tally)
         _share_no_more(tx, cube, theirs, tally)
     found: dict[str, list[Row[Any]]] = defaultdict(list)
     for row in made.products(tx, ids):
