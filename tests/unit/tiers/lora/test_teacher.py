@@ -49,19 +49,24 @@ def served():
     return made, teacher, teacher.taught(lessons(), RECIPE).weights
 
 
+def loud(weights):
+    """Return an adapter that changes what is said on any machine, however little it was taught there."""
+    return replace(weights, tensors={name: each * 8 for name, each in weights.tensors.items()})
+
+
 def logits(model, ids):
     with torch.inference_mode():
         return model(input_ids=torch.tensor([ids])).logits[0]
 
 
-def test_a_right_answer_of_any_length_has_room(served, monkeypatch):
-    made, teacher, _ = served
+def test_a_right_answer_of_any_length_has_room(monkeypatch):
+    made = engine()  # its own: what is put back on an engine stands before its class's for good
     room, long = [], "so it goes, and " * 12
     monkeypatch.setattr(
         made, "generate", lambda _ids, _base, sampling: iter(room.append(sampling.max_tokens) or ())
     )
     for answer in ("", "Rome.", long):
-        teacher.pupil(None).said("And then?", answer)
+        HfTeacher(made).pupil(None).said("And then?", answer)
     assert (room[:2], room[2] > len(made.spelled(long)) > 32) == ([32, 32], True)
 
 
@@ -152,7 +157,7 @@ def _of(weights, told):
 
 def test_an_adapter_is_on_in_its_own_engine_only_whoever_computes_at_the_same_time(served):
     made, teacher, weights = served
-    tuned = teacher.engine_with(weights, digest="a" * 64)
+    tuned = teacher.engine_with(loud(weights), digest="a" * 64)
     ids = made.encode(["Some words."], [Turn("user", "Where does Mira live?")]).ids
 
     def said(which):
@@ -169,13 +174,13 @@ def test_an_adapter_is_on_in_its_own_engine_only_whoever_computes_at_the_same_ti
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == {name: [ids] * 6 for name, ids in alone.items()}
     assert alone["base"] != alone["tuned"]
+    assert found == {name: [ids] * 6 for name, ids in alone.items()}
 
 
 def test_two_answers_that_are_read_in_turns_do_not_disturb_each_other(served):
     made, teacher, weights = served
-    tuned = teacher.engine_with(weights, digest="a" * 64)
+    tuned = teacher.engine_with(loud(weights), digest="a" * 64)
     ids = made.encode([], [Turn("user", "Where does Ben live?")]).ids
     alone = [[t.id for t in each.generate(ids, [], Sampling(max_tokens=8))] for each in (made, tuned)]
     both = [each.generate(ids, [], Sampling(max_tokens=8)) for each in (made, tuned)]
@@ -183,7 +188,7 @@ def test_two_answers_that_are_read_in_turns_do_not_disturb_each_other(served):
     for pair in zip(*both, strict=True):
         for number, token in enumerate(pair):
             found[number].append(token.id)
-    assert found == alone
+    assert (found, alone[0] != alone[1]) == (alone, True)
 
 
 def test_states_of_one_adapter_are_as_good_as_computing_them(served):
@@ -237,11 +242,30 @@ def test_a_small_model_learns_what_it_is_told(served):
     _made, teacher, _ = served
     recipe = Recipe(rank=16, steps=120, look=20, batch=8, rate=1e-2, warmup=0, replay=0.0)
     told = lessons("Mira lives in Rome.", "Ben lives in Oslo.", "Ana lives in Lima.")
-    learned = teacher.taught(told, recipe).weights
-    found = examined(told, teacher.pupil(learned), teacher.pupil(None))
-    trained = [pair for pair in told.train if pair.kind == "fact" and not pair.context]
-    known = [pair.value in teacher.pupil(learned).said(pair.prompt) for pair in trained]
-    assert (sum(known) / len(known) > 0.9, found.questions > 0) == (True, True)
+    learned, base = teacher.pupil(teacher.taught(told, recipe).weights), teacher.pupil(None)
+    facts = [pair for pair in told.train if pair.kind == "fact" and not pair.context]
+    gains = [_likelihood(learned, pair) - _likelihood(base, pair) for pair in facts]
+    assert min(gains) > 3.0  # nats a token: at least 5.4 with other orders of the pairs
+    assert _chosen(learned, facts) >= 0.6 > _chosen(base, facts)  # of three places
+    assert examined(told, learned, base).questions > 0
+
+
+def _likelihood(pupil, pair):
+    return pupil.likelihoods(pair.prompt, [pair.answer])[0]
+
+
+def _chosen(pupil, facts):
+    """Return the share of facts whose value is likelier than every other fact's."""
+    values = sorted({pair.value for pair in facts})
+    found = [
+        max(values, key=lambda v, pair=pair: _likelihood(pupil, _with(pair, v))) == pair.value
+        for pair in facts
+    ]
+    return sum(found) / len(found)
+
+
+def _with(pair, value):
+    return replace(pair, answer=pair.answer.replace(pair.value, value))
 
 
 def test_unpacked_weights_fit_again(served):
