@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from langchain.agents import create_agent
@@ -25,7 +27,7 @@ from langgraph.store.base import PutOp
 
 from benchmarks.adapters.overhead import Pair, load_average, measured, recorded
 from langchain_memos import MemOSMiddleware, MemOSRetriever, MemOSStore, with_memories
-from memos_core import Entry, MemOS
+from memos_core import Entry, MemOS, Message
 from memos_core.testing import HashEmbedder, InMemoryIndex
 
 NAMESPACE, CUBE, USER = ("users", "mira"), "users.mira", "local"
@@ -35,6 +37,9 @@ MIRA = {"configurable": {"user_id": USER, "memory_cube": CUBE}}
 
 class Idle(AgentMiddleware[Any, Any]):
     """Has the hooks that a memory needs, and does nothing in them: what these cost is LangGraph's."""
+
+    def before_agent(self, state: Any, runtime: Any) -> None:  # noqa: ARG002 - LangChain's signature
+        return None
 
     def wrap_model_call(self, request: Any, handler: Any) -> Any:
         return handler(request)
@@ -65,7 +70,11 @@ def pairs(memos: MemOS, items: int, loop: asyncio.AbstractEventLoop) -> Sequence
     reminded = create_agent(
         FakeListChatModel(responses=["ok"]), middleware=[MemOSMiddleware(memos, cube=CUBE, k=K, write=False)]
     )
+    keeping = create_agent(
+        FakeListChatModel(responses=["ok"]), middleware=[MemOSMiddleware(memos, cube=CUBE, k=K)]
+    )
     config: Any = MIRA
+    turns = itertools.count()
 
     def put(number: int) -> object:
         told = value(number % items)
@@ -74,6 +83,15 @@ def pairs(memos: MemOS, items: int, loop: asyncio.AbstractEventLoop) -> Sequence
     def recalled_in_a_bare_run(_: int) -> object:
         bare.invoke(said, config)
         return cube.recall(QUERY, k=K + 1).render(512)
+
+    def kept_in_a_bare_run(number: int) -> object:
+        now, turn = datetime.now(UTC), next(turns)  # its messages are new, as those of a run are
+        asked = Message(USER, QUERY, at=now, role="user", id=f"asked-{turn}")
+        cube.ingest([asked], more=True)
+        told = recalled_in_a_bare_run(number)
+        answer = Message("assistant", "ok", at=now, role="assistant", id=f"answered-{turn}")
+        cube.ingest([asked, answer])
+        return told
 
     def recalled_beside_an_idle_runnable(_: int) -> object:
         idle.invoke({"question": QUERY}, config)
@@ -102,7 +120,8 @@ def pairs(memos: MemOS, items: int, loop: asyncio.AbstractEventLoop) -> Sequence
             lambda _: chain.invoke({"question": QUERY}, config),
             recalled_beside_an_idle_runnable,
         ),
-        ("agent run with middleware", lambda _: reminded.invoke(said, config), recalled_in_a_bare_run),
+        ("agent run that recalls", lambda _: reminded.invoke(said, config), recalled_in_a_bare_run),
+        ("agent run that recalls and keeps", lambda _: keeping.invoke(said, config), kept_in_a_bare_run),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from memos_core import (
     BackendError,
+    Conflict,
     Entry,
     Erasure,
     Forbidden,
@@ -70,6 +71,17 @@ def test_a_filter_forgets_nothing_that_one_may_not_see(memos):
 def test_a_filter_that_matches_nothing_gives_an_empty_receipt(cube):
     receipt = cube.forget(where=Where(tags=("none",)))
     assert (receipt.memories, receipt.memory_id, receipt.cube, dict(receipt.erased)) == ((), "", "", {})
+
+
+def test_what_was_changed_since_it_was_read_is_not_erased(cube):
+    memory = cube.remember("one")
+    cube.revise(memory.id, "two")
+    with pytest.raises(Conflict) as told:
+        cube.forget(memory.id, expected=1)
+    assert (told.value.expected, told.value.found, texts(cube)) == (1, 2, ["two"])
+    assert cube.forget(memory.id, expected=2).memories == (memory.id,)
+    with pytest.raises(InvalidInput, match="no version"):
+        cube.forget(where=Where(tags=("x",)), expected=1)
 
 
 def test_more_memories_than_one_statement_takes_go_in_one_act(memos, cube):

@@ -121,11 +121,26 @@ def test_what_a_history_keeps_can_be_recalled_in_other_sessions_until_it_is_clea
     assert cube.list() == []
 
 
-def test_a_message_added_again_takes_its_own_place(memos):
+def test_a_cleared_history_is_gone_from_the_archive_and_from_what_was_extracted(memos, cube):
+    for session in ("s1", "s2"):
+        history(memos, session).add_messages([HumanMessage(f"salt in {session}", id=session)])
+    first, second = cube.list()
+    cube.remember("from s1", made_by="finder", derived_from=[first.id])
+    cube.remember("from both", made_by="finder", derived_from=[first.id, second.id])
+    cube.archive(first.id)
+    history(memos).clear()
+    assert [memory.text for memory in cube.list()] == ["salt in s2", "from both"]
+    assert ([*cube.list(state="archived")], history(memos).messages) == ([], [])
+
+
+def test_a_message_added_again_takes_its_own_place(memos, clock):
     kept = history(memos)
-    kept.add_messages([HumanMessage("one", id="1"), AIMessage("two", id="2")])
+    kept.add_messages([HumanMessage("one", id="1"), AIMessage("two", id="2"), HumanMessage("three", id="3")])
+    clock.move(seconds=1)
+    kept.add_messages([HumanMessage("four", id="4"), AIMessage("two, rather", id="2")])
+    clock.move(seconds=1)
     kept.add_messages([HumanMessage("one, rather", id="1")])
-    assert [each.text for each in kept.messages] == ["one, rather", "two"]
+    assert [each.text for each in kept.messages] == ["one, rather", "two, rather", "three", "four"]
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated")

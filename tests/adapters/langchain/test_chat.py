@@ -136,6 +136,29 @@ def test_a_cache_of_answers_never_speaks_for_somebody_else(seen, memos):
         ChatMemOS(runtime=seen, memos=memos, cache=True)
 
 
+def test_a_cache_of_answers_tells_models_and_stop_words_apart(seen):
+    other = Runtime(ScriptedEngine(lambda prompt: "something else", adapter="other"))
+    asked = [
+        ChatMemOS(runtime=seen, cache=True),
+        ChatMemOS(runtime=other, cache=True),
+        ChatMemOS(runtime=seen, stop=["there"], cache=True),
+        ChatMemOS(runtime=seen, cache=True),
+    ]
+    set_llm_cache(InMemoryCache())
+    try:
+        told = [model.invoke("What is there?").text for model in asked]
+    finally:
+        set_llm_cache(None)
+        other.close()
+    assert (told[0] == told[3], len({*told})) == (True, 3)
+
+
+def test_an_answer_names_the_model_that_gave_it(seen):
+    told = [ChatMemOS(runtime=seen, **named).invoke("Hello") for named in ({}, {"model": "mine"})]
+    names = [message.response_metadata["model_name"] for message in told]
+    assert names == [seen.identity, "mine"]
+
+
 def test_what_is_forgotten_is_not_said(seen, told):
     model = ChatMemOS(runtime=seen, memos=told)
     assert "Porto" in model.invoke("Where?").text

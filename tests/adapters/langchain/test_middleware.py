@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain.agents.middleware import HumanInTheLoopMiddleware, SummarizationMiddleware
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -16,7 +16,7 @@ from langchain_memos import MemOSMiddleware, NoUser
 from langchain_memos.middleware import with_notes
 from langchain_memos.turns import last_exchange
 from langchain_memos.whose import whose
-from memos_core import InvalidInput
+from memos_core import InvalidInput, QuotaExceeded
 from tests.adapters.langchain.scripted import Scripted, calls
 
 
@@ -249,11 +249,13 @@ def test_events_tell_which_memories_were_used_and_made(memos):
     agent = create_agent(Scripted(lines=["ok"]), middleware=[MemOSMiddleware(memos)])
     told = list(agent.stream(human("salt"), context={"user_id": "mira"}, stream_mode="custom"))
     assert [(event["type"], event["user"], event["cube"]) for event in told] == [
+        ("memos.remembered", "mira", "memory"),
         ("memos.recalled", "mira", "memory"),
         ("memos.remembered", "mira", "memory"),
     ]
-    assert [(each["id"], each["version"]) for each in told[0]["memories"]] == [(one.id, 1)]
-    assert [each["id"] for each in told[1]["memories"]] == [memory.id for memory in cube.list()[1:]]
+    assert [(each["id"], each["version"]) for each in told[1]["memories"]] == [(one.id, 1)]
+    asked, answered = ([each["id"] for each in told[place]["memories"]] for place in (0, 2))
+    assert ([*asked, *answered], len(asked)) == ([memory.id for memory in cube.list()[1:]], 1)
 
 
 def test_two_cubes_make_two_middlewares_of_one_agent(memos):
@@ -280,7 +282,7 @@ def test_awaited_runs_do_not_block_the_loop(memos, unblocked):
     assert [kept(memos, f"u{n}")[-2][1] for n in range(4)] == [f"salt {n}" for n in range(4)]
 
 
-def test_an_interrupted_run_is_kept_when_it_is_finished(memos):
+def test_an_interrupted_run_has_kept_the_question_and_keeps_the_answer_when_it_is_finished(memos):
     model = Scripted(lines=[calls("weather", place="Porto"), "It rains."])
     agent = create_agent(
         model,
@@ -289,11 +291,67 @@ def test_an_interrupted_run_is_kept_when_it_is_finished(memos):
         checkpointer=InMemorySaver(),
     )
     assert "__interrupt__" in run(agent, "weather?")
-    assert kept(memos) == []
+    assert kept(memos) == [("mira", "weather?")]
     agent.invoke(
         Command(resume={"decisions": [{"type": "approve"}]}), config=thread("t1"), context={"user_id": "mira"}
     )
     assert kept(memos) == [("mira", "weather?"), ("assistant", "It rains.")]
+
+
+def test_what_the_user_said_in_a_run_that_failed_is_kept(memos, awaited):
+    @tool
+    def broken(place: str) -> str:
+        """Tell the weather."""
+        raise RuntimeError("the service is down")
+
+    lines = ["Noted.", calls("broken", place="Porto"), "As you like."]
+    agent = create_agent(
+        Scripted(lines=lines), [broken], middleware=[MemOSMiddleware(memos)], checkpointer=InMemorySaver()
+    )
+    run(agent, "Hello", awaited=awaited)
+    with pytest.raises(RuntimeError, match="down"):
+        run(agent, "I cannot eat walnuts. And the weather?", awaited=awaited)
+    run(agent, "Never mind", awaited=awaited)
+    assert kept(memos) == [
+        ("mira", "Hello"),
+        ("assistant", "Noted."),
+        ("mira", "I cannot eat walnuts. And the weather?"),
+        ("mira", "Never mind"),
+        ("assistant", "As you like."),
+    ]
+
+
+def test_a_question_that_a_summary_took_the_place_of_is_kept_and_recall_goes_on(memos, awaited):
+    memos.as_principal("mira").cube("memory").remember("The walnuts are from Porto")
+    lines = [*(_numbered(number) for number in range(4)), "It rains four times."]
+    model, summaries = Scripted(lines=lines), Scripted(lines=["Mira asked about walnuts."] * 9)
+    shorter = SummarizationMiddleware(model=summaries, trigger=("messages", 5), keep=("messages", 2))
+    agent = create_agent(
+        model, [weather], middleware=[shorter, MemOSMiddleware(memos)], checkpointer=InMemorySaver()
+    )
+    found = run(agent, "Where do walnuts grow, and the weather?", awaited=awaited)
+    assert "Where do walnuts grow" not in str(found["messages"])
+    assert ["The walnuts are from Porto" in model.system(call) for call in range(5)] == [True] * 5
+    assert kept(memos) == [
+        (None, "The walnuts are from Porto"),
+        ("mira", "Where do walnuts grow, and the weather?"),
+        ("assistant", "It rains four times."),
+    ]
+
+
+def _numbered(number):
+    called = {"name": "weather", "args": {"place": str(number)}, "id": f"call-{number}"}
+    return AIMessage("", tool_calls=[called])
+
+
+def test_a_full_cube_is_told_before_the_model_is_asked(memos):
+    memos.as_principal("mira").cube("memory").limit(memories=1)
+    model = Scripted(lines=["Noted.", "ok"])
+    agent = create_agent(model, middleware=[MemOSMiddleware(memos)])
+    memos.as_principal("mira").cube("memory").remember("salt")
+    with pytest.raises(QuotaExceeded):
+        run(agent, "more salt")
+    assert (model.asked, kept(memos)) == ([], [(None, "salt")])
 
 
 def test_a_failing_back_end_is_a_failure_of_the_run(memos):

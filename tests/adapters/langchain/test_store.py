@@ -174,6 +174,24 @@ def test_every_operation_is_checked_before_any_is_done(either, memos):
     assert memos.cubes() == []
 
 
+@pytest.mark.parametrize(
+    ("second", "named"),
+    [
+        (GetOp(("a",), "k" * 1025), "key"),
+        (PutOp(("a",), "k" * 1025, None), "key"),
+        (SearchOp(("a",), query="salt " * 250_000), "query"),
+        (SearchOp(("a",), query=5), "query"),
+        (SearchOp(("a",), {"n": {"$gt": 0, "unit": "g"}}), "not both"),
+        (SearchOp(("a",), {"n": [{"$near": 5}]}), "no operator"),
+        (ListNamespacesOp(match_conditions=(MatchCondition("infix", ("a",)),)), "infix"),
+    ],
+)
+def test_what_a_later_operation_gets_wrong_lets_no_earlier_one_run(either, memos, second, named):
+    with pytest.raises(ValueError, match=named):
+        either.batch([PutOp(("a",), "k", {"n": 1}), second])
+    assert memos.cubes() == []
+
+
 def test_namespaces_are_listed_by_prefix_suffix_wildcard_and_depth(either):
     every = [("a", "b", "c"), ("a", "b", "d", "e"), ("a", "b", "f"), ("a", "c", "f"), ("b", "a", "f")]
     for namespace in every:
@@ -402,6 +420,16 @@ def test_a_sweep_erases_what_is_over_in_every_namespace(either, clock, memos):
     clock.move(minutes=2)
     assert (either.sweep_ttl(), either.sweep_ttl()) == (2, 0)
     assert sum(cube.count() for cube in memos.cubes()) == 2
+
+
+def test_a_cube_that_is_erased_during_a_sweep_ends_no_sweeper(store, clock, memos, monkeypatch):
+    for name in ("a", "b"):
+        store.put((name,), "k", {"n": 1}, ttl=1)
+    clock.move(minutes=2)
+    there = memos.cubes()
+    memos.forget_cube("a")
+    monkeypatch.setattr(MemOS, "cubes", lambda *_, **__: there)
+    assert store.sweep_ttl() == 1
 
 
 def test_the_sweeper_sweeps_until_it_is_stopped(store, clock):

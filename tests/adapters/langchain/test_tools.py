@@ -97,6 +97,18 @@ def test_what_somebody_changed_meanwhile_is_not_overwritten(memos, cube):
     assert cube.get(memory.id).text == "Mira likes sugar"
 
 
+def test_what_was_changed_since_it_was_shown_is_not_erased(memos, cube):
+    memory = cube.remember("Mira likes salt")
+
+    def too_late(messages):
+        cube.revise(memory.id, "Mira cannot have salt")
+        return calls("forget", memory_id=memory.id)
+
+    told = use(memos, calls("recall", query="Mira"), too_late)
+    assert (told[1].status, "changed meanwhile" in told[1].content) == ("error", True)
+    assert cube.get(memory.id).text == "Mira cannot have salt"
+
+
 @pytest.mark.parametrize("verb", ["revise", "forget"])
 def test_what_is_frozen_is_told_to_the_model_and_ends_no_run(memos, cube, verb):
     memory = cube.remember("Mira likes tea.")

@@ -300,6 +300,16 @@ async def test_a_session_is_erased_and_no_other(block, cube):
     assert await block.aclear("one") == []
 
 
+async def test_what_was_extracted_from_a_session_alone_is_erased_with_it(block, cube):
+    for session in ("one", "two"):
+        block.remember([user(f"salt of {session}"), assistant("noted")], session_id=session)
+    first, second, third, _ = cube.list()
+    cube.remember("from one", made_by="finder", derived_from=[first.id, second.id])
+    cube.remember("from both", made_by="finder", derived_from=[first.id, third.id])
+    await block.aclear("one")
+    assert [each.text for each in cube.list()] == ["salt of two", "noted", "from both"]
+
+
 async def test_what_is_frozen_is_not_erased_and_the_rest_is(block, cube):
     block.remember([user("one"), user("two"), user("three")], session_id="s")
     frozen = cube.freeze(cube.list()[0].id)

@@ -64,6 +64,35 @@ def test_the_turn_is_there_before_any_model_reads_it(cube, memos, reader):
     assert ([job.kind for job in memos.jobs.list(state="waiting")], reader.shown) == (["extract"], [])
 
 
+def test_an_exchange_that_is_told_in_two_parts_is_read_as_one(cube, work, reader, clock):
+    asked, answered = Message("Ana", "Is it far?", id="1"), Message("Ben", "Two miles.", id="2")
+    cube.ingest([asked], session="s", more=True)
+    assert (work(), reader.shown) == (0, [])
+    cube.ingest([asked, answered], session="s")
+    assert (work(), reader.shown) == (1, [["Is it far?", "Two miles."]])
+    clock.move(minutes=11)
+    assert (work(), len(reader.shown)) == (1, 1)  # the order of the first part finds it read
+
+
+@pytest.mark.parametrize("session", ["s", None])
+def test_an_exchange_that_goes_on_no_more_is_read_in_the_end(cube, work, reader, clock, session):
+    cube.ingest([Message("Ana", "Is it far?", id="1")], session=session, more=True)
+    clock.move(minutes=9)
+    assert (work(), reader.shown) == (0, [])
+    clock.move(minutes=2)
+    assert (work(), reader.shown) == (1, [["Is it far?"]])
+
+
+def test_of_a_long_conversation_that_is_told_again_a_few_are_ordered_again(cube, memos, reader, work):
+    told = [Message("Ana", f"turn {number}", id=str(number)) for number in range(40)]
+    cube.ingest(told[:-1], session="s")
+    first = len(memos.jobs.list(state="waiting"))
+    cube.ingest(told, session="s")
+    assert len(memos.jobs.list(state="waiting")) == first + 1
+    work()
+    assert sorted(text for shown in reader.shown for text in shown) == sorted(each.text for each in told)
+
+
 def test_what_is_extracted_names_its_source_and_its_maker(cube, work):
     (turn,) = cube.ingest([Message("Ana", "I moved to Lisbon.", at=MAY)], session="s")
     assert work() == 1

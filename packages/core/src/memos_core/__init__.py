@@ -123,6 +123,7 @@ if TYPE_CHECKING:
     from memos_core.query import Recall as Recall
     from memos_core.query import Where as Where
     from memos_core.query import Why as Why
+    from memos_core.query import checked_query as checked_query
     from memos_core.reader.exports import Export as Export
     from memos_core.reader.exports import Items as Items
     from memos_core.reader.exports import read_export as read_export
@@ -261,6 +262,7 @@ _HOME = {
     "Recall": "query",
     "Where": "query",
     "Why": "query",
+    "checked_query": "query",
     "CubeView": "overview",
     "MoveView": "overview",
     "Overview": "overview",

@@ -151,6 +151,10 @@ class AsyncRuntime:
         )
 
     @property
+    def identity(self) -> str:
+        return self.blocking.identity
+
+    @property
     def teaches(self) -> bool:
         return self.blocking.teaches
 

@@ -18,6 +18,8 @@ from memos_core.memcube_sharing import Sharing
 from memos_core.memcube_time import TimeMachine
 from memos_core.memcube_working import Worked
 from memos_core.memory import (
+    EXTRACTED,
+    STATED,
     STATEMENT,
     Link,
     Memory,
@@ -104,7 +106,7 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files, Idle, Worked):
             digest=statement_digest(text, kind=kind, at=at),
             kind=kind,
             tags=checked_tags(map(clean, checked_tags(tags))),
-            origin="stated" if made_by is None else "extracted",
+            origin=STATED if made_by is None else EXTRACTED,
             made_by=STATEMENT if made_by is None else checked_maker(made_by),
             event_at=at,
             expires_at=self._core.catalog.clock() + ttl if ttl else None,
@@ -125,12 +127,14 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files, Idle, Worked):
         session: str | None = None,
         visibility: Visibility | str = Visibility.PRIVATE,
         trust: Trust | str = Trust.TRUSTED,
+        more: bool = False,
     ) -> Sequence[Memory]:
         """Keep messages verbatim, in one transaction; return one memory a message, in order.
 
         A message sent again (equal id; or equal speaker, text and time, in the same session) is the
         same memory. One whose text changed under the same id becomes the next version. What is told
-        as "untrusted" stays so, however often it is told.
+        as "untrusted" stays so, however often it is told. `more` says that the exchange goes on: an
+        extractor reads these messages with what is told next, or by themselves ten minutes later.
         """
         self._core.check_open()
         level = checked_choice(Visibility, visibility, what="visibility")
@@ -141,7 +145,7 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files, Idle, Worked):
         if not drafts:
             return []
         with self._core.indexer.writing():
-            return self._core.intake.say(self._principal, self._id, drafts)
+            return self._core.intake.say(self._principal, self._id, drafts, more=more)
 
     @observed("revise")
     def revise(
@@ -186,27 +190,49 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files, Idle, Worked):
             )
 
     @observed("forget")
-    def forget(self, memory_id: str | None = None, *, where: Where | None = None) -> Erasure:
+    def forget(
+        self,
+        memory_id: str | None = None,
+        *,
+        where: Where | None = None,
+        expected: int | None = None,
+        extracted: bool = False,
+    ) -> Erasure:
         """Erase a memory, or all that match `where`, with versions, sources and keys; return the receipt.
 
         What is archived or overdue is erased as well; if anything is frozen, IllegalTransition is
-        raised and nothing is erased. To erase everything, `MemOS.forget_cube`.
+        raised and nothing is erased. `expected` is the version of the memory that you read: if it was
+        changed since, Conflict tells both. With `extracted`, what an extractor found in these memories
+        and in no other goes with them, unless somebody has stated it since. To erase everything,
+        `MemOS.forget_cube`.
         """
         self._core.check_open()
+        if expected is not None:
+            checked_within(expected, 1, 1 << 62, what="expected")
         if (memory_id is None) == (where is None):
             raise InvalidInput(
                 "name one memory to forget, or say which: forget(id) or forget(where=Where(...))"
             )
         if memory_id is not None:
             named = checked_id(memory_id)
-            return erasing.erased(self._core, self._principal, lambda tx: tx.erase(tx.open(self._id), named))
+            return erasing.erased(
+                self._core,
+                self._principal,
+                lambda tx: tx.erase(
+                    tx.open(self._id, NEEDS["forget"]), named, expected=expected, extracted=extracted
+                ),
+            )
+        if expected is not None:
+            raise InvalidInput("a filter has no version: `expected` goes with forget(id)")
         matching = checked_where(where)
         if matching.is_empty:
             raise InvalidInput("an empty filter matches everything: MemOS.forget_cube() erases a whole cube")
         return erasing.erased(
             self._core,
             self._principal,
-            lambda tx: tx_erase.erase_where(tx, tx.open(self._id, NEEDS["forget"]), matching),
+            lambda tx: tx_erase.erase_where(
+                tx, tx.open(self._id, NEEDS["forget"]), matching, extracted=extracted
+            ),
         )
 
     def link(self, source: str, relation: Relation | str, target: str) -> Link:

@@ -14,6 +14,9 @@ MAX_NAME_BYTES = 1024
 MAX_TTL = timedelta(days=365_000)
 
 
+STATED, EXTRACTED = "stated", "extracted"
+"""Origins: what somebody said was so, and what an extractor found in other memories."""
+
 VERBATIM, STATEMENT, COPY, RECORD_TEXTS = "verbatim", "statement", "copy", "record"
 IMPORT = "import:"
 OWN_MAKERS = (VERBATIM, STATEMENT, COPY, RECORD_TEXTS)
@@ -70,7 +73,7 @@ class Descriptive:
 
     kind: str = "fact"
     tags: tuple[str, ...] = ()
-    origin: str = "stated"  # "stated" by remember(), "said" by ingest(), "copied", "extracted"
+    origin: str = STATED  # by remember(); "said" by ingest(), "copied", EXTRACTED
     made_by: str = STATEMENT  # what put it into these words: see `OWN_MAKERS`, or an extractor's name
     speaker: str | None = None
     role: str | None = None

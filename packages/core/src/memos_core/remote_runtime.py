@@ -52,6 +52,11 @@ class RemoteRuntime:
 
         return cls(RemoteModel(model=model, base_url=base_url, api_key=api_key, salted=salted))
 
+    @property
+    def identity(self) -> str:
+        """Which model of which server answers: its name, and a digest of the address."""
+        return self._model.identity
+
     def chat(
         self,
         messages: str | Sequence[Message],

@@ -62,7 +62,7 @@ class Runtime:
         disk_bytes: int = DISK_BYTES,
         form: str = "exact",
     ) -> None:
-        self.engine = engine
+        self.engine, self.form = engine, form
         checked_within(disk_bytes, 0, 1 << 62, what="disk_bytes")
         self._levels: Levels[State] = engines.levels(engine, device_bytes=device_bytes, host_bytes=host_bytes)
         self._answerer = Answerer(engine, self._levels, form=form, disk_bytes=disk_bytes)
@@ -94,6 +94,12 @@ class Runtime:
         """
         engine = engines.opened(cls.engine_name, model, form=form, **options)
         return cls(engine, device_bytes=device_bytes, host_bytes=host_bytes, disk_bytes=disk_bytes, form=form)
+
+    @property
+    def identity(self) -> str:
+        """What computes the answers: two runtimes of one identity answer alike. Hexadecimal digits."""
+        digest = self.engine.identity.digest
+        return digest if self.form == "exact" else f"{digest}-{self.form}"
 
     @observed("chat", tier="kv")
     def chat(

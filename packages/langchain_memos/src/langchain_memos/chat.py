@@ -32,11 +32,11 @@ class ChatMemOS(BaseChatModel):
 
     What is the same at every call (the system text and the stable memories) is computed once and
     attached from then on; `usage_metadata` counts it as `cache_read`. `runtime` is a Runtime or a
-    RemoteRuntime that you opened and close; without one `Runtime.open(model)` is called at the first
-    call. Without `memos` the model answers without memories. `user` is whose eyes it sees with (None:
-    those of `memos`), `owner` whose cube it is if it is somebody else's; `stable`, `recall` and
-    `budget` are those of `Runtime.chat`. `user`, `cube`, `owner` and the sampling may be given to one
-    call, too: `model.invoke(messages, user="mira")`.
+    RemoteRuntime that you opened and close, and `model` then only what traces call it; without one
+    `Runtime.open(model)` is called at the first call. Without `memos` the model answers without
+    memories. `user` is whose eyes it sees with (None: those of `memos`), `owner` whose cube it is if it
+    is somebody else's; `stable`, `recall` and `budget` are those of `Runtime.chat`. `user`, `cube`,
+    `owner` and the sampling may be given to one call, too: `model.invoke(messages, user="mira")`.
 
     It calls no tools and sees no pictures: messages with either raise InvalidInput. Answers that
     memories went into are never taken from or put into LangChain's cache of answers.
@@ -83,16 +83,23 @@ class ChatMemOS(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         """Return what tells two of these apart, for traces and caches."""
-        return {
-            name: getattr(self, name)
-            for name in ("model", "temperature", "max_tokens", "top_p", "top_k", "seed")
-        }
+        told = {name: getattr(self, name) for name in ("temperature", "max_tokens", "top_p", "top_k", "seed")}
+        if self.runtime is not None:
+            told["runtime"] = self.runtime.identity
+        return {"model": self._named, **told, "own_stop": self.stop}  # "stop" is that of one call
+
+    @property
+    def _named(self) -> str:
+        """The model's name; without one, a runtime that was given is called what it is."""
+        if self.runtime is None or "model" in self.model_fields_set:
+            return self.model
+        return self.runtime.identity
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         """Return what a trace says of this model."""
         return LangSmithParams(
             ls_provider="memos",
-            ls_model_name=kwargs.get("model", self.model),
+            ls_model_name=kwargs.get("model", self._named),
             ls_model_type="chat",
             ls_temperature=kwargs.get("temperature", self.temperature),
             ls_max_tokens=kwargs.get("max_tokens", self.max_tokens),
@@ -112,7 +119,7 @@ class ChatMemOS(BaseChatModel):
         message = AIMessage(
             reply.text,
             usage_metadata=usage_of(reply),
-            response_metadata=metadata_of(reply, model=self.model),
+            response_metadata=metadata_of(reply, model=self._named),
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
@@ -201,7 +208,7 @@ class ChatMemOS(BaseChatModel):
             message=AIMessageChunk(
                 content="",
                 usage_metadata=usage_of(reply),
-                response_metadata=metadata_of(reply, model=self.model),
+                response_metadata=metadata_of(reply, model=self._named),
                 chunk_position="last",
             )
         )

@@ -28,10 +28,23 @@ def checked_filter(wanted: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 def _check(value: object) -> None:
     if isinstance(value, Mapping):
-        for name, inner in value.items():
-            if isinstance(name, str) and name.startswith("$") and name not in OPERATORS:
-                raise ValueError(f"there is no operator {name!r}: use one of {', '.join(sorted(OPERATORS))}")
+        _check_names(value)
+    if isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
             _check(inner)
+
+
+def _check_names(value: Mapping[Any, Any]) -> None:
+    """Raise ValueError unless a mapping's names are all operators, or all fields."""
+    asked = [name for name in value if _is_operator(name)]
+    if unknown := [name for name in asked if name not in OPERATORS]:
+        raise ValueError(f"there is no operator {unknown[0]!r}: use one of {', '.join(sorted(OPERATORS))}")
+    if asked and len(asked) < len(value):
+        raise ValueError(f"a filter compares or names fields, not both at once: {sorted(map(str, value))}")
+
+
+def _is_operator(name: object) -> bool:
+    return isinstance(name, str) and name.startswith("$")
 
 
 def passes(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
@@ -41,7 +54,7 @@ def passes(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _agrees(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
-        if any(isinstance(name, str) and name.startswith("$") for name in wanted):
+        if any(map(_is_operator, wanted)):
             return all(_compares(value, name, each) for name, each in wanted.items())
         return isinstance(value, Mapping) and all(
             _agrees(value.get(name), each) for name, each in wanted.items()

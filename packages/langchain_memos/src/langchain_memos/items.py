@@ -21,9 +21,9 @@ from langgraph.store.base import (
 )
 
 from langchain_memos.filters import checked_filter
-from langchain_memos.namespaces import Namespace, cube_name
+from langchain_memos.namespaces import Namespace, checked_conditions, cube_name
 from langchain_memos.texts import texts_of
-from memos_core import Entry, InvalidInput, Record
+from memos_core import Entry, InvalidInput, Record, checked_query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +86,16 @@ def checked(op: Op, *, fields: Sequence[str] | None) -> Step:
             return _put(op, fields)
         case GetOp():
             namespace = tuple(op.namespace)
-            key = _key(op.key)
-            return Get(namespace=namespace, cube=cube_name(namespace), key=key, renew=bool(op.refresh_ttl))
+            return Get(
+                namespace=namespace,
+                cube=cube_name(namespace),
+                key=_key(op.key),
+                renew=bool(op.refresh_ttl),
+            )
         case SearchOp():
             return Search(
                 prefix=tuple(op.namespace_prefix),
-                query=op.query if op.query and op.query.strip() else None,
+                query=_query(op.query),
                 wanted=checked_filter(op.filter),
                 limit=_count(op.limit, "limit"),
                 offset=_count(op.offset, "offset"),
@@ -99,7 +103,7 @@ def checked(op: Op, *, fields: Sequence[str] | None) -> Step:
             )
         case ListNamespacesOp():
             return Names(
-                conditions=tuple(op.match_conditions or ()),
+                conditions=checked_conditions(op.match_conditions),
                 depth=None if op.max_depth is None else _count(op.max_depth, "max_depth"),
                 limit=_count(op.limit, "limit"),
                 offset=_count(op.offset, "offset"),
@@ -134,10 +138,15 @@ def _ttl(minutes: float | None) -> timedelta | None:
         ) from exc
 
 
-def _key(key: object) -> str:
-    if not isinstance(key, str) or not key.strip():
-        raise InvalidInput(f"a key must be a str that is not blank, not {key!r}")
-    return key
+def _key(key: str) -> str:
+    return Entry(key=key, data={}).key
+
+
+def _query(query: str | None) -> str | None:
+    """Return what is asked, None where nothing is; InvalidInput for what no cube can be asked."""
+    if query is None or (isinstance(query, str) and not query.strip()):
+        return None
+    return checked_query(query)
 
 
 def _count(value: object, what: str) -> int:

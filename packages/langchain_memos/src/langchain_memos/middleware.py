@@ -1,10 +1,11 @@
-"""Memory for `create_agent`: recalled into the system message, written back after the run."""
+"""Memory for `create_agent`: recalled into the system message, and told what is said."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import dropwhile
 from typing import Any
 
 from langchain.agents.middleware.types import (
@@ -20,7 +21,7 @@ from langgraph.config import get_config
 from langgraph.runtime import Runtime
 
 from langchain_memos.extraction import extractor_of
-from langchain_memos.turns import last_exchange, last_questions, said, words_of
+from langchain_memos.turns import last_asked, last_exchange, last_questions, said, words_of
 from langchain_memos.whose import DEFAULT_CUBE, Whose, whose
 from memos_core import Hit, InvalidInput, Memory, MemOS, Recall, Where
 
@@ -49,15 +50,16 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
     prompt already is left out. Behind them come up to `working` memories that the question before was
     told: a working memory, so that "and her sister?" is still about the same.
 
-    *After the run* the exchange is kept verbatim (`write=False` for not at all), under the messages'
-    own ids: a run that is repeated keeps nothing twice. With a chat model as `extractor` it is then read,
-    as a job: statements that stand by themselves, each derived from the turns that say it. A worker does
-    it (`with memos.worker(): ...`), and a model that fails delays it and loses nothing.
+    What the user says is kept verbatim *before the run*, what the model answers *after it* (`write=False`
+    for neither), under the messages' own ids: a run that fails or is interrupted loses no word of the
+    user's, and one that is repeated keeps nothing twice. With a chat model as `extractor` it is then
+    read, as a job: statements that stand by themselves, each derived from the turns that say it. A worker
+    does it (`with memos.worker(): ...`), and a model that fails delays it and loses nothing.
 
     Each user has a cube of their own, named `cube`. A run that does not say who it is for raises
     NoUser. With stream_mode "custom" the events `{"type": "memos.recalled" | "memos.remembered",
     "user", "cube", "memories": [{"id", "version", ...}]}` tell which memories were used and made.
-    A failing back end raises; it never looks like an empty memory.
+    A failing back end raises, and so does a cube that is full; neither looks like an empty memory.
     """
 
     def __init__(
@@ -89,6 +91,21 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
         """The name of this middleware in an agent; one with another cube is another."""
         kind = type(self).__name__
         return kind if self.cube == DEFAULT_CUBE else f"{kind}[{self.cube}]"
+
+    # --- before the run ----------------------------------------------------------------------
+
+    def before_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
+        """Keep what the user says, before anything can fail or stand in its place."""
+        who = whose(runtime, get_config(), cube=self.cube)
+        self._told(runtime, who, self._asked(state["messages"], who))
+
+    async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
+        """Keep what the user says, in a thread."""
+        who = whose(runtime, get_config(), cube=self.cube)
+        self._told(runtime, who, await asyncio.to_thread(self._asked, state["messages"], who))
+
+    def _asked(self, messages: Sequence[AnyMessage], who: Whose) -> Sequence[Memory]:
+        return self._kept(last_asked(messages), who, more=True)
 
     # --- before the model --------------------------------------------------------------------
 
@@ -140,18 +157,21 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
     def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
         """Keep the exchange that this run added to the conversation."""
         who = whose(runtime, get_config(), cube=self.cube)
-        self._told(runtime, who, self._kept(state["messages"], who))
+        self._told(runtime, who, self._answered(state["messages"], who))
 
     async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
         """Keep the exchange that this run added to the conversation, in a thread."""
         who = whose(runtime, get_config(), cube=self.cube)
-        self._told(runtime, who, await asyncio.to_thread(self._kept, state["messages"], who))
+        self._told(runtime, who, await asyncio.to_thread(self._answered, state["messages"], who))
 
-    def _kept(self, messages: Sequence[AnyMessage], who: Whose) -> Sequence[Memory]:
-        if not self.write:
-            return []
-        turns = said(last_exchange(messages), user=who.user, at=self.clock())
-        return who.open(self.memos).ingest(turns, session=who.session) if turns else []
+    def _answered(self, messages: Sequence[AnyMessage], who: Whose) -> Sequence[Memory]:
+        """Keep the whole exchange; return what was not told before the run."""
+        kept = self._kept(last_exchange(messages), who, more=False)
+        return list(dropwhile(lambda memory: memory.header.descriptive.role == "user", kept))
+
+    def _kept(self, messages: Sequence[AnyMessage], who: Whose, *, more: bool) -> Sequence[Memory]:
+        turns = said(messages, user=who.user, at=self.clock()) if self.write else []
+        return who.open(self.memos).ingest(turns, session=who.session, more=more) if turns else []
 
     def _told(self, runtime: Runtime[Any], who: Whose, kept: Sequence[Memory]) -> None:
         if kept:

@@ -13,6 +13,7 @@ LONGEST = 1024
 """Bytes of UTF-8 in the name of a cube."""
 
 Namespace = tuple[str, ...]
+_WAYS = ("prefix", "suffix")
 
 
 def cube_name(namespace: Sequence[str]) -> str:
@@ -45,19 +46,24 @@ def lies_under(namespace: Namespace, prefix: Namespace) -> bool:
     return namespace[: len(prefix)] == prefix
 
 
+def checked_conditions(conditions: Iterable[MatchCondition] | None) -> tuple[MatchCondition, ...]:
+    """Return the conditions; ValueError for one that matches by neither prefix nor suffix."""
+    found = tuple(conditions or ())
+    for each in found:
+        if each.match_type not in _WAYS:
+            raise ValueError(f"a namespace matches by {' or '.join(_WAYS)}, not by {each.match_type!r}")
+    return found
+
+
 def meets(namespace: Namespace, conditions: Iterable[MatchCondition]) -> bool:
     """Return whether the namespace matches every condition; "*" stands for any one label."""
     return all(_meets(namespace, condition) for condition in conditions)
 
 
 def _meets(namespace: Namespace, condition: MatchCondition) -> bool:
-    match condition.match_type:
-        case "prefix":
-            return _fits(namespace, condition.path)
-        case "suffix":
-            return _fits(namespace[::-1], condition.path[::-1])
-        case _:
-            raise ValueError(f"a namespace matches by prefix or suffix, not by {condition.match_type!r}")
+    if condition.match_type == "suffix":
+        return _fits(namespace[::-1], condition.path[::-1])
+    return _fits(namespace, condition.path)
 
 
 def _fits(labels: Namespace, path: NamespacePath) -> bool:

@@ -155,7 +155,7 @@ class MemOSStore(BaseStore):
     def sweep_ttl(self) -> int:
         """Erase the items whose time is over, in every namespace; return how many."""
         mine = self.memos.principal.name
-        return sum(cube.records.sweep() for cube in self.memos.cubes() if cube.owner == mine)
+        return sum(_swept(cube) for cube in self.memos.cubes() if cube.owner == mine)
 
     async def asweep_ttl(self) -> int:
         """Erase the items whose time is over, in a thread; return how many."""
@@ -176,6 +176,13 @@ class MemOSStore(BaseStore):
     def _begin_sweeping(self) -> None:
         if (self.ttl_config or {}).get("sweep_interval_minutes"):
             self.start_ttl_sweeper()
+
+
+def _swept(cube: MemCube) -> int:
+    try:
+        return cube.records.sweep()
+    except NotFound:  # the cube was erased meanwhile, with all that was in it
+        return 0
 
 
 def _restored(memos: MemOS, fields: tuple[str, ...] | None, ttl: TTLConfig | None) -> MemOSStore:

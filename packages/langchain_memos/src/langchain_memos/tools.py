@@ -44,7 +44,7 @@ def memory_tools(memos: MemOS, *, cube: str = DEFAULT_CUBE) -> Sequence[BaseTool
 
     Each call acts as the user whom the run names, in that user's own `cube` (see `whose`); a run that
     names nobody raises NoUser. revise and forget take ids that a tool has shown in the same
-    conversation, never free text; a memory that somebody else changed meanwhile is not overwritten.
+    conversation, never free text; a memory that was changed since is neither overwritten nor erased.
     What the model got wrong comes back to it as the tool's answer; a failing back end raises.
     """
     verbs = _Verbs(memos, cube)
@@ -108,8 +108,9 @@ class _Verbs:
         return f"Revised {_short(memory)}.", artifact_of([memory])
 
     def forget(self, memory_id: Id, runtime: Runs) -> Told:
-        known = one_seen(memory_id, seen_in(runtime.state["messages"]))
-        receipt = _tried(self._open(runtime).forget, known)
+        shown = seen_in(runtime.state["messages"])
+        known = one_seen(memory_id, shown)
+        receipt = _tried(self._open(runtime).forget, known, expected=shown[known])
         return f"Erased {receipt.memory_id[:SHORTEST]} and its history.", artifact_of([])
 
 

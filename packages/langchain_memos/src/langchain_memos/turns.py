@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import islice, takewhile
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 
@@ -17,13 +17,21 @@ def words_of(message: BaseMessage) -> str:
 
 
 def last_questions(messages: Sequence[BaseMessage], count: int) -> list[str]:
-    """Return the (at most) `count` things that the human said last, the last first."""
-    said = (
-        words_of(message)
-        for message in reversed(messages)
-        if isinstance(message, HumanMessage) and words_of(message).strip() and not _made_up(message)
-    )
-    return list(islice(said, count))
+    """Return the (at most) `count` things that the human said last, the last first.
+
+    Where a summary has taken the place of all of them, the summary is asked with.
+    """
+    spoken = [
+        each for each in reversed(messages) if isinstance(each, HumanMessage) and words_of(each).strip()
+    ]
+    own = [words_of(each) for each in islice((each for each in spoken if not _made_up(each)), count)]
+    return own or [words_of(each) for each in spoken[:1]]
+
+
+def last_asked(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Return the human's messages at the end of a conversation: what is still to be answered."""
+    asked = list(takewhile(lambda message: isinstance(message, HumanMessage), reversed(messages)))
+    return asked[::-1]
 
 
 def last_exchange(messages: Sequence[AnyMessage]) -> list[AnyMessage]:

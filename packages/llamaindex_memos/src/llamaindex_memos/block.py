@@ -203,7 +203,8 @@ class RecallBlock(BaseMemoryBlock[T]):
     def clear(self, session_id: str) -> Sequence[Erasure]:
         """Erase every memory of a session, archived ones too; return the receipts.
 
-        A frozen memory raises IllegalTransition, after all others are gone.
+        What an extractor found in them and in nothing else goes with them. A frozen memory raises
+        IllegalTransition, after all others are gone.
         """
         session = _session(session_id)
         if session is None:
@@ -213,7 +214,7 @@ class RecallBlock(BaseMemoryBlock[T]):
         found = list(cube.list(where=where))
         found += cube.list(where=where, state=State.ARCHIVED)
         frozen_last = sorted(found, key=lambda memory: memory.state is State.FROZEN)
-        return [cube.forget(memory.id) for memory in frozen_last]
+        return [cube.forget(memory.id, extracted=True) for memory in frozen_last]
 
     async def aclear(self, session_id: str) -> Sequence[Erasure]:
         """Erase every memory of a session; see `clear`."""

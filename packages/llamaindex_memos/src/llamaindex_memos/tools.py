@@ -37,7 +37,7 @@ def memory_tools(
 
     They act as `user` (None: whoever opened `memos`) in that user's own `cube`, or in `owner`'s as far
     as granted. revise and forget take ids that a tool has shown in the same run or context, never free
-    text; a memory that somebody else changed meanwhile is not overwritten. LlamaIndex shows the model
+    text; a memory that was changed since is neither overwritten nor erased. LlamaIndex shows the model
     every error as the tool's answer; these say what the model can do about it.
     """
     verbs = _Verbs(Home(memos, cube=cube, user=user, owner=owner))
@@ -85,8 +85,9 @@ class _Verbs:
         return f"Revised {_short(memory)}."
 
     async def forget(self, ctx: Context, memory_id: Id) -> str:
-        known = one_shown(memory_id, await shown_in(ctx))
-        receipt = await _tried(lambda: self._home.open().forget(known))
+        shown = await shown_in(ctx)
+        known = one_shown(memory_id, shown)
+        receipt = await _tried(lambda: self._home.open().forget(known, expected=shown[known]))
         return f"Erased {receipt.memory_id[:SHORTEST]} and its history."
 
 

@@ -9,7 +9,8 @@ end of the job are one transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
 from sqlalchemy import Connection
@@ -18,6 +19,7 @@ from memos_core.cube import CubeHeader, Principal, Right
 from memos_core.errors import BackendUnavailable, InvalidInput, SecretFound
 from memos_core.job import About, Job, Kind, Order
 from memos_core.memory import (
+    EXTRACTED,
     Memory,
     State,
     Visibility,
@@ -37,6 +39,7 @@ from memos_core.vault.tx import Tx
 
 AT_ONCE: Final = 16  # messages that a model is shown in one call
 CONTEXT: Final = 6  # messages before them
+WAIT: Final = timedelta(minutes=10)  # for the rest of an exchange
 _STRICTEST: Final = (Visibility.PRIVATE, Visibility.SHARED, Visibility.PUBLIC)
 
 
@@ -70,13 +73,23 @@ class Extraction:
         self._catalog, self._intake, self._embedder, self._redaction = catalog, intake, embedder, redaction
         self.extractor: Extractor | None = None
 
-    def order(self, tx: Tx, cube: CubeHeader, seqs: Sequence[int]) -> None:
-        """Order the reading of messages in the transaction that writes them."""
-        fresh = extractions.at_present(tx.connection, seqs)
-        for start in range(0, len(fresh), AT_ONCE):
-            about = tuple(fresh[start : start + AT_ONCE])
-            who = tx.principal
-            tx.enqueue(Order(kind=Kind.EXTRACT, cube=cube.id, about=about, by=who.name, purpose=who.purpose))
+    def order(self, tx: Tx, cube: CubeHeader, seqs: Sequence[int], *, more: bool) -> None:
+        """Order the reading of messages in the transaction that writes them.
+
+        If there is `more` to come, that order will name them again: this one waits, and finds them read.
+        """
+        if self.extractor is None:
+            return
+        unread = extractions.not_read(tx.connection, seqs, self.extractor.identity)
+        order = Order(
+            kind=Kind.EXTRACT,
+            cube=cube.id,
+            by=tx.principal.name,
+            purpose=tx.principal.purpose,
+            run_at=tx.now + WAIT if more else None,
+        )
+        for start in range(0, len(unread), AT_ONCE):
+            tx.enqueue(replace(order, about=tuple(unread[start : start + AT_ONCE])))
 
     def run(self, work: InHand) -> None:
         """Do an extraction job: the messages that it names, or all of the cube that were never read.
@@ -154,7 +167,7 @@ class Extraction:
             digest=statement_digest(text, kind=kind, at=at),
             kind=kind,
             tags=tags,
-            origin="extracted",
+            origin=EXTRACTED,
             made_by=maker,
             event_at=at,
             expires_at=min(ends, default=None),

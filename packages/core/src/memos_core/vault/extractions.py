@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, exists, insert, select
+from sqlalchemy import Connection, Exists, exists, insert, select
 
 from memos_core.cube import CubeHeader
 from memos_core.job import About
@@ -18,17 +18,22 @@ from memos_core.vault.view import View
 MESSAGE: Final = "message"
 
 
-def at_present(connection: Connection, seqs: Sequence[int]) -> list[About]:
-    """Return these memories at their present versions."""
+def not_read(connection: Connection, seqs: Sequence[int], extractor: str) -> list[About]:
+    """Return those of these memories that the extractor has not read at their present versions."""
     found: list[About] = []
+    query = select(memories.c.seq, memories.c.version).where(~_read_by(extractor)).order_by(memories.c.seq)
     for part in parts(seqs):
-        rows = connection.execute(
-            select(memories.c.seq, memories.c.version)
-            .where(memories.c.seq.in_(part))
-            .order_by(memories.c.seq)
-        )
+        rows = connection.execute(query.where(memories.c.seq.in_(part)))
         found += [About(seq=row.seq, version=row.version) for row in rows]
     return found
+
+
+def _read_by(extractor: str) -> Exists:
+    return exists().where(
+        extractions.c.memory_seq == memories.c.seq,
+        extractions.c.version == memories.c.version,
+        extractions.c.extractor == extractor,
+    )
 
 
 def unread(view: View, cube: CubeHeader, about: Collection[About], extractor: str) -> dict[int, Memory]:
@@ -52,17 +57,12 @@ def unread(view: View, cube: CubeHeader, about: Collection[About], extractor: st
 
 def next_unread(view: View, cube: CubeHeader, extractor: str, *, after: int, limit: int) -> list[About]:
     """Return the next messages of a cube's own, by sequence number, that the extractor has not read."""
-    known = exists().where(
-        extractions.c.memory_seq == memories.c.seq,
-        extractions.c.version == memories.c.version,
-        extractions.c.extractor == extractor,
-    )
     query = select(memories.c.seq, memories.c.version).where(
         memories.c.cube_id == cube.id,
         memories.c.kind == MESSAGE,
         memories.c.seq > after,
         memories.c.state.not_in(OUT_OF_SIGHT),
-        ~known,
+        ~_read_by(extractor),
     )
     rows = view.connection.execute(query.order_by(memories.c.seq).limit(limit))
     return [About(seq=row.seq, version=row.version) for row in rows]

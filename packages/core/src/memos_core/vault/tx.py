@@ -17,7 +17,7 @@ from memos_core.errors import Conflict, InvalidInput
 from memos_core.governance import cube_key
 from memos_core.job import Order
 from memos_core.lifecycle import check_writable
-from memos_core.memory import Link, Relation, State
+from memos_core.memory import EXTRACTED, STATED, Link, Relation, State
 from memos_core.vault import artifacts, chain, forks, former, jobs, tx_erase, tx_share, tx_trust, values
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.engine import dialect_of
@@ -113,11 +113,14 @@ class Tx(View):
         return seqs
 
     def add_source(self, cube: CubeHeader, memory_id: str, draft: Draft) -> None:
-        """Write one more origin of a memory that is already known."""
+        """Write one more source of a known memory; what somebody states is stated from then on."""
         row = forks.own(self, cube, self.memory_row(cube, memory_id))
         self.connection.execute(
             insert(sources).values(self._source(cube, {"seq": row.seq, "position": row.position}, draft))
         )
+        if (row.origin, draft.origin) == (EXTRACTED, STATED):
+            told = {"origin": draft.origin, "made_by": draft.made_by}
+            self.connection.execute(update(memories).where(memories.c.seq == row.seq).values(told))
         self._note(cube, "restate", memory_id=row.id, seq=row.seq, version=row.version)
 
     def revise(
@@ -164,12 +167,18 @@ class Tx(View):
         artifacts.outdate(self.connection, [row.seq], reason="revised", now=self.now)
         self._owe(cube, [(row.id, row.seq, new["version"])], verb=verb)
 
-    def erase(self, cube: CubeHeader, memory_id: str) -> Erasure:
+    def erase(
+        self, cube: CubeHeader, memory_id: str, *, expected: int | None = None, extracted: bool = False
+    ) -> Erasure:
         """Delete every row of a memory but the audit lines, which name its id only.
 
-        What is archived or expired can be erased too. Raises IllegalTransition for a frozen memory.
+        What is archived or expired can be erased too. Raises Conflict where `expected` is not the present
+        version, IllegalTransition for a frozen memory.
         """
-        return tx_erase.erase_memory(self, cube, memory_id)
+        row = self.any_row(cube, memory_id)
+        if expected is not None and row.version != expected:
+            raise Conflict(memory_id, expected=expected, found=row.version)
+        return tx_erase.erase_memory(self, cube, row, extracted=extracted)
 
     def erase_row(self, cube: CubeHeader, row: Row[Any], tally: Tally | None = None) -> None:
         """Delete a memory by its row, as `erase` does; what was erased is added to the tally."""

@@ -21,6 +21,7 @@ from memos_core.lifecycle import check_writable
 from memos_core.memory import State
 from memos_core.query import Where
 from memos_core.vault import artifacts, forks, jobs, made, moved, schedules, statements
+from memos_core.vault.extracted import only_in
 from memos_core.vault.schema import (
     cubes,
     edges,
@@ -304,15 +305,12 @@ def receipt(tx: Tx, scope: Scope, tally: Tally) -> Erasure:
 # --- what is asked for -----------------------------------------------------------------------
 
 
-def erase_memory(tx: Tx, cube: CubeHeader, memory_id: str) -> Erasure:
+def erase_memory(tx: Tx, cube: CubeHeader, row: Row[Any], *, extracted: bool) -> Erasure:
     """Erase one memory, archived and expired ones too. Raises IllegalTransition for a frozen one."""
-    tally, row = Tally(), tx.any_row(cube, memory_id)
-    made.check_free(tx, cube, [row], verb="forget")
-    tx.erase_row(cube, row, tally)
-    return receipt(tx, Scope.MEMORY, tally)
+    return _erased(tx, cube, [row], Scope.MEMORY, extracted=extracted)
 
 
-def erase_where(tx: Tx, cube: CubeHeader, where: Where) -> Erasure:
+def erase_where(tx: Tx, cube: CubeHeader, where: Where, *, extracted: bool) -> Erasure:
     """Erase every memory that matches and may be seen, whether it is in sight, archived or overdue.
 
     Raises IllegalTransition, and erases nothing, if one of them is frozen.
@@ -321,12 +319,18 @@ def erase_where(tx: Tx, cube: CubeHeader, where: Where) -> Erasure:
     query = select(memories).where(*there, memories.c.state != State.EXPIRED.value)
     matching = statements.matching(where, plain=cube.is_plain)
     rows = tx.ask(cube, query.where(*matching).order_by(memories.c.seq)).all()
-    for row in rows:
+    return _erased(tx, cube, rows, Scope.WHERE, extracted=extracted)
+
+
+def _erased(tx: Tx, cube: CubeHeader, rows: Sequence[Row[Any]], scope: Scope, *, extracted: bool) -> Erasure:
+    """Erase memories, and with `extracted` what was extracted from nothing else; return the receipt."""
+    every = [*rows, *only_in(tx, cube, rows)] if extracted else rows
+    for row in every:
         check_writable(row.id, State(row.state), verb="forget")
-    made.check_free(tx, cube, rows, verb="forget")
+    made.check_free(tx, cube, every, verb="forget")
     tally = Tally()
-    erase_rows(tx, cube, rows, tally)
-    return receipt(tx, Scope.WHERE, tally)
+    erase_rows(tx, cube, every, tally)
+    return receipt(tx, scope, tally)
 
 
 def erase_cube(tx: Tx, cube: CubeHeader) -> Erasure:

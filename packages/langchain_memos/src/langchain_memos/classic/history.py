@@ -14,6 +14,8 @@ from langchain_memos.turns import said
 from langchain_memos.whose import DEFAULT_CUBE
 from memos_core import Entry, MemCube, MemOS, Where
 
+_PLACE, _MESSAGE = "place", "message"  # of a message: among those added with it, and itself
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -51,9 +53,9 @@ class MemOSChatMessageHistory(BaseChatMessageHistory):
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override] # as in every history of theirs
         """The session's messages, first added first."""
-        kept = list(self._whole().records.list())[::-1]  # messages added together stay in their order
-        kept.sort(key=lambda record: record.created_at)
-        return messages_from_dict([record.data for record in kept])
+        kept = list(self._whole().records.list())[::-1]
+        kept.sort(key=lambda record: (record.created_at, record.data[_PLACE]))
+        return messages_from_dict([record.data[_MESSAGE] for record in kept])
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Keep messages; one without an id gets one."""
@@ -64,13 +66,22 @@ class MemOSChatMessageHistory(BaseChatMessageHistory):
         turns = said(named, user=self.user, at=self._clock())
         if turns:
             self._turns().ingest(turns, session=self.session)
-        self._whole().records.put([Entry(key=str(each.id), data=message_to_dict(each)) for each in named])
+        whole = self._whole().records
+        before = whole.get([str(each.id) for each in named])  # a record keeps the time it was first put at
+        entries = []
+        for number, each in enumerate(named):
+            known = before.get(str(each.id))
+            place = number if known is None else known.data[_PLACE]
+            entries.append(Entry(key=str(each.id), data={_PLACE: place, _MESSAGE: message_to_dict(each)}))
+        whole.put(entries)
 
     def clear(self) -> None:
-        """Erase the session: its messages, and what was remembered of them."""
-        turns, whole = self._turns(), self._whole().records
-        for memory in turns.list(where=Where(sessions=(self.session,))):
-            turns.forget(memory.id)
+        """Erase the session: its messages, their turns, what was extracted from nothing else.
+
+        Raises IllegalTransition, and erases nothing, where one of them is frozen.
+        """
+        self._turns().forget(where=Where(sessions=(self.session,)), extracted=True)
+        whole = self._whole().records
         whole.put([], drop=[record.key for record in whole.list()])
 
     async def aget_messages(self) -> list[BaseMessage]:

@@ -13,6 +13,8 @@ from pydantic import Field
 from langchain_memos.whose import DEFAULT_CUBE
 from memos_core import InvalidInput, MemCube, MemOS, Message, Where
 
+_EVERY = Where(max_sensitivity=9)
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -64,11 +66,12 @@ class MemOSMemory(BaseMemory):
         self._open().ingest(kept, session=self.session)
 
     def clear(self) -> None:
-        """Erase what this memory kept."""
-        cube = self._open()
-        where = Where(sessions=(self.session,)) if self.session is not None else None
-        for memory in cube.list(where=where):
-            cube.forget(memory.id)
+        """Erase the session and what was extracted from nothing else; without one, every memory of the cube.
+
+        What is archived goes as well. Raises IllegalTransition, and erases nothing, where one is frozen.
+        """
+        where = _EVERY if self.session is None else Where(sessions=(self.session,))
+        self._open().forget(where=where, extracted=True)
 
     async def aload_memory_variables(self, inputs: dict[str, Any]) -> dict[str, str]:
         """Return what is remembered about the input, recalled in a thread."""

@@ -123,6 +123,12 @@ class RemoteModel:
                 client = OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=retries)
         self._client = client
 
+    @property
+    def identity(self) -> str:
+        """The model's name, and twelve hexadecimal digits for the address, which may hold a secret."""
+        address = hashlib.sha256(str(self._client.base_url).encode()).hexdigest()
+        return f"{self.model}@{address[:12]}"
+
     def complete(
         self, system: Sequence[str], turns: Sequence[Turn], sampling: Sampling, *, cache_salt: str = ""
     ) -> RemoteAnswer:

@@ -1,0 +1,90 @@
+"""Erasing what an extractor found together with what it was found in: what goes, what stays, who may."""
+
+import pytest
+
+from memos_core import IllegalTransition, Message, Where
+
+pytestmark = pytest.mark.databases
+
+
+def texts(cube):
+    return sorted(memory.text for memory in cube.list())
+
+
+def found(cube, text, *turns, by="finder"):
+    return cube.remember(text, made_by=by, derived_from=[turn.id for turn in turns])
+
+
+def test_what_was_extracted_from_what_goes_and_from_nothing_else_goes_too_when_asked(cube):
+    one, two = cube.ingest([Message("ana", "1"), Message("ana", "2")], session="s")
+    (other,) = cube.ingest([Message("ana", "3")], session="t")
+    mine = found(cube, "from both turns", one, two)
+    found(cube, "from what was found", mine)
+    found(cube, "from another session too", two, other)
+    stated = found(cube, "stated by somebody later", one)
+    assert cube.remember("stated by somebody later").id == stated.id
+    linked = cube.remember("stated by somebody first")
+    cube.link(linked.id, "derived_from", one.id)
+    cube.archive(mine.id)
+    receipt = cube.forget(where=Where(sessions=("s",)), extracted=True)
+    assert set(receipt.texts) == {"1", "2", "from both turns", "from what was found"}
+    assert (texts(cube), cube.list(state="archived")) == (
+        ["3", "from another session too", "stated by somebody first", "stated by somebody later"],
+        [],
+    )
+
+
+def test_without_being_asked_what_was_extracted_stays(cube):
+    (one,) = cube.ingest([Message("ana", "1")], session="s")
+    found(cube, "stays", one)
+    cube.forget(one.id)
+    assert texts(cube) == ["stays"]
+
+
+def test_one_after_the_other_reaches_what_was_extracted_from_all_of_them(cube):
+    one, two = cube.ingest([Message("ana", "1"), Message("ana", "2")], session="s")
+    found(cube, "from both turns", one, two)
+    assert cube.forget(one.id, extracted=True).texts == ("1",)
+    assert set(cube.forget(two.id, extracted=True).texts) == {"2", "from both turns"}
+
+
+def test_what_was_extracted_and_frozen_keeps_what_it_was_found_in(memos, cube, catalog_rows):
+    (one,) = cube.ingest([Message("ana", "1")], session="s")
+    cube.freeze(found(cube, "frozen", one).id)
+    memos.drain()
+    before = catalog_rows(memos)
+    with pytest.raises(IllegalTransition):
+        cube.forget(one.id, extracted=True)
+    assert catalog_rows(memos) == before
+
+
+def test_what_one_may_not_see_is_not_reached_by_way_of_what_it_was_extracted_from(memos):
+    ana = memos.as_principal("ana").cube("notes")
+    (turn,) = ana.ingest([Message("ana", "1")], session="s", visibility="shared")
+    found(ana, "hidden", turn)
+    ana.grant("bob", "write")
+    bob = memos.as_principal("bob").cube("notes", owner="ana")
+    assert bob.forget(turn.id, extracted=True).texts == ("1",)
+    assert texts(ana) == ["hidden"]
+
+
+def test_a_fork_erases_what_was_extracted_in_it_and_nothing_of_its_base(cube):
+    (turn,) = cube.ingest([Message("ana", "1")], session="s")
+    found(cube, "found in the base", turn)
+    fork = cube.fork("trial")
+    found(fork, "found in the fork", turn)
+    fork.forget(where=Where(sessions=("s",)), extracted=True)
+    assert (texts(fork), texts(cube)) == ([], ["1", "found in the base"])
+
+
+def test_what_somebody_states_after_an_extractor_is_stated(cube):
+    (turn,) = cube.ingest([Message("ana", "1")], session="s")
+    first = found(cube, "said twice", turn)
+    told = [first, cube.remember("said twice"), found(cube, "said twice", turn, by="another")]
+    assert [(each.id, each.version) for each in told] == [(first.id, 1)] * 3
+    named = [each.header.descriptive for each in told]
+    assert [(each.origin, each.made_by) for each in named] == [
+        ("extracted", "finder"),
+        ("stated", "statement"),
+        ("stated", "statement"),
+    ]
