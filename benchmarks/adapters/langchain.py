@@ -90,7 +90,7 @@ def pairs(memos: MemOS, items: int, loop: asyncio.AbstractEventLoop) -> Sequence
         cube.ingest([asked], more=True)
         told = recalled_in_a_bare_run(number)
         answer = Message("assistant", "ok", at=now, role="assistant", id=f"answered-{turn}")
-        cube.ingest([asked, answer])
+        cube.ingest([answer], after=[asked])
         return told
 
     def recalled_beside_an_idle_runnable(_: int) -> object:

@@ -189,6 +189,27 @@ def test_what_was_forgotten_is_not_written_again_by_later_runs(memos):
     assert kept(memos) == [("mira", "something else"), ("assistant", "fine")]
 
 
+def test_what_is_forgotten_while_a_run_goes_on_is_not_kept_at_its_end(memos, awaited):
+    @tool
+    def unsay(text: str) -> str:
+        """Forget what was said."""
+        cube = memos.as_principal("mira").cube("memory")
+        (said,) = [memory for memory in cube.list() if text in memory.text]
+        return cube.forget(said.id).memory_id
+
+    model = Scripted(lines=["Noted.", calls("unsay", text="1234"), "It is forgotten."])
+    agent = create_agent(model, [unsay], middleware=[MemOSMiddleware(memos)], checkpointer=InMemorySaver())
+    run(agent, "Hello", awaited=awaited)
+    run(agent, "My number is 1234. No: forget it.", awaited=awaited)
+    assert kept(memos) == [("mira", "Hello"), ("assistant", "Noted."), ("assistant", "It is forgotten.")]
+
+
+def test_what_keeps_track_of_a_run_is_neither_given_nor_returned(memos):
+    agent = create_agent(Scripted(lines=["ok"]), middleware=[MemOSMiddleware(memos)])
+    assert set(run(agent, "salt")) == {"messages"}
+    assert "memos_asked" not in agent.get_input_jsonschema()["properties"]
+
+
 def test_nothing_is_kept_where_writing_is_off(memos, awaited):
     run(
         create_agent(Scripted(lines=["ok"]), middleware=[MemOSMiddleware(memos, write=False)]),

@@ -68,7 +68,7 @@ def test_an_exchange_that_is_told_in_two_parts_is_read_as_one(cube, work, reader
     asked, answered = Message("Ana", "Is it far?", id="1"), Message("Ben", "Two miles.", id="2")
     cube.ingest([asked], session="s", more=True)
     assert (work(), reader.shown) == (0, [])
-    cube.ingest([asked, answered], session="s")
+    assert [each.text for each in cube.ingest([answered], session="s", after=[asked])] == ["Two miles."]
     assert (work(), reader.shown) == (1, [["Is it far?", "Two miles."]])
     clock.move(minutes=11)
     assert (work(), len(reader.shown)) == (1, 1)  # the order of the first part finds it read
@@ -83,14 +83,12 @@ def test_an_exchange_that_goes_on_no_more_is_read_in_the_end(cube, work, reader,
     assert (work(), reader.shown) == (1, [["Is it far?"]])
 
 
-def test_of_a_long_conversation_that_is_told_again_a_few_are_ordered_again(cube, memos, reader, work):
-    told = [Message("Ana", f"turn {number}", id=str(number)) for number in range(40)]
-    cube.ingest(told[:-1], session="s")
-    first = len(memos.jobs.list(state="waiting"))
-    cube.ingest(told, session="s")
-    assert len(memos.jobs.list(state="waiting")) == first + 1
-    work()
-    assert sorted(text for shown in reader.shown for text in shown) == sorted(each.text for each in told)
+def test_what_was_forgotten_of_an_exchange_is_neither_kept_again_nor_read(cube, work, reader):
+    asked, answered = Message("Ana", "Is it far?", id="1"), Message("Ben", "Two miles.", id="2")
+    cube.forget(cube.ingest([asked], session="s", more=True)[0].id)
+    cube.ingest([answered], session="s", after=[asked])
+    assert (work(), reader.shown) == (1, [["Two miles."]])
+    assert [each.text for each in cube.list(where=Where(sessions=("s",)))] == ["Two miles."]
 
 
 def test_what_is_extracted_names_its_source_and_its_maker(cube, work):

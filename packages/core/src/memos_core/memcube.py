@@ -127,25 +127,29 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files, Idle, Worked):
         session: str | None = None,
         visibility: Visibility | str = Visibility.PRIVATE,
         trust: Trust | str = Trust.TRUSTED,
+        after: Iterable[Message] = (),
         more: bool = False,
     ) -> Sequence[Memory]:
         """Keep messages verbatim, in one transaction; return one memory a message, in order.
 
         A message sent again (equal id; or equal speaker, text and time, in the same session) is the
         same memory. One whose text changed under the same id becomes the next version. What is told
-        as "untrusted" stays so, however often it is told. `more` says that the exchange goes on: an
-        extractor reads these messages with what is told next, or by themselves ten minutes later.
+        as "untrusted" stays so, however often it is told.
+
+        An exchange may be kept in two parts: `more` says of the first that it goes on, `after` of the
+        second which messages it follows. They are not kept again, and what was forgotten of them stays
+        so; an extractor reads both parts as one. It waits ten minutes for the second.
         """
         self._core.check_open()
         level = checked_choice(Visibility, visibility, what="visibility")
         whence = checked_choice(Trust, trust, what="trust")
-        drafts = said(
-            messages, session=session, visibility=level, trust=whence, redaction=self._core.redaction
-        )
+        clean = self._core.redaction
+        drafts = said(messages, session=session, visibility=level, trust=whence, redaction=clean)
+        before = said(after, session=session, redaction=clean)
         if not drafts:
             return []
         with self._core.indexer.writing():
-            return self._core.intake.say(self._principal, self._id, drafts, more=more)
+            return self._core.intake.say(self._principal, self._id, drafts, after=before, more=more)
 
     @observed("revise")
     def revise(

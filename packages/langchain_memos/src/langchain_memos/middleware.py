@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import dropwhile
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 from langchain.agents.middleware.types import (
     AgentMiddleware,
@@ -14,6 +13,7 @@ from langchain.agents.middleware.types import (
     ModelCallResult,
     ModelRequest,
     ModelResponse,
+    PrivateStateAttr,
 )
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, SystemMessage
@@ -36,7 +36,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
+class Asked(AgentState[Any]):
+    """The state of an agent, with the ids of the messages that were kept before this run."""
+
+    memos_asked: NotRequired[Annotated[Sequence[str], PrivateStateAttr]]
+
+
+class MemOSMiddleware(AgentMiddleware[Asked, Any]):
     """Gives an agent the memories of the user it runs for, and keeps what was said.
 
     ::
@@ -61,6 +67,8 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
     "user", "cube", "memories": [{"id", "version", ...}]}` tell which memories were used and made.
     A failing back end raises, and so does a cube that is full; neither looks like an empty memory.
     """
+
+    state_schema = Asked
 
     def __init__(
         self,
@@ -94,18 +102,17 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     # --- before the run ----------------------------------------------------------------------
 
-    def before_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
+    def before_agent(self, state: Asked, runtime: Runtime[Any]) -> dict[str, Any]:
         """Keep what the user says, before anything can fail or stand in its place."""
-        who = whose(runtime, get_config(), cube=self.cube)
-        self._told(runtime, who, self._asked(state["messages"], who))
+        who, asked = whose(runtime, get_config(), cube=self.cube), last_asked(state["messages"])
+        self._told(runtime, who, self._kept(asked, who, more=True))
+        return {"memos_asked": [message.id for message in asked]}
 
-    async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
+    async def abefore_agent(self, state: Asked, runtime: Runtime[Any]) -> dict[str, Any]:
         """Keep what the user says, in a thread."""
-        who = whose(runtime, get_config(), cube=self.cube)
-        self._told(runtime, who, await asyncio.to_thread(self._asked, state["messages"], who))
-
-    def _asked(self, messages: Sequence[AnyMessage], who: Whose) -> Sequence[Memory]:
-        return self._kept(last_asked(messages), who, more=True)
+        who, asked = whose(runtime, get_config(), cube=self.cube), last_asked(state["messages"])
+        self._told(runtime, who, await asyncio.to_thread(self._kept, asked, who, more=True))
+        return {"memos_asked": [message.id for message in asked]}
 
     # --- before the model --------------------------------------------------------------------
 
@@ -154,24 +161,36 @@ class MemOSMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     # --- after the run -----------------------------------------------------------------------
 
-    def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
-        """Keep the exchange that this run added to the conversation."""
+    def after_agent(self, state: Asked, runtime: Runtime[Any]) -> None:
+        """Keep what this run added to the conversation."""
         who = whose(runtime, get_config(), cube=self.cube)
-        self._told(runtime, who, self._answered(state["messages"], who))
+        self._told(runtime, who, self._answered(state, who))
 
-    async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
-        """Keep the exchange that this run added to the conversation, in a thread."""
+    async def aafter_agent(self, state: Asked, runtime: Runtime[Any]) -> None:
+        """Keep what this run added to the conversation, in a thread."""
         who = whose(runtime, get_config(), cube=self.cube)
-        self._told(runtime, who, await asyncio.to_thread(self._answered, state["messages"], who))
+        self._told(runtime, who, await asyncio.to_thread(self._answered, state, who))
 
-    def _answered(self, messages: Sequence[AnyMessage], who: Whose) -> Sequence[Memory]:
-        """Keep the whole exchange; return what was not told before the run."""
-        kept = self._kept(last_exchange(messages), who, more=False)
-        return list(dropwhile(lambda memory: memory.header.descriptive.role == "user", kept))
+    def _answered(self, state: Asked, who: Whose) -> Sequence[Memory]:
+        """Keep the exchange but for what was kept before the run: it may have been forgotten since."""
+        kept, exchange = set(state.get("memos_asked", ())), last_exchange(state["messages"])
+        asked = [message for message in exchange if message.id in kept]
+        fresh = [message for message in exchange if message.id not in kept]
+        return self._kept(fresh, who, after=asked)
 
-    def _kept(self, messages: Sequence[AnyMessage], who: Whose, *, more: bool) -> Sequence[Memory]:
-        turns = said(messages, user=who.user, at=self.clock()) if self.write else []
-        return who.open(self.memos).ingest(turns, session=who.session, more=more) if turns else []
+    def _kept(
+        self,
+        messages: Sequence[AnyMessage],
+        who: Whose,
+        *,
+        after: Sequence[AnyMessage] = (),
+        more: bool = False,
+    ) -> Sequence[Memory]:
+        if not self.write:
+            return []
+        turns, before = (said(each, user=who.user, at=self.clock()) for each in (messages, after))
+        cube = who.open(self.memos)
+        return cube.ingest(turns, session=who.session, after=before, more=more) if turns else []
 
     def _told(self, runtime: Runtime[Any], who: Whose, kept: Sequence[Memory]) -> None:
         if kept:

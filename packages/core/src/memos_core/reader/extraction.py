@@ -76,7 +76,7 @@ class Extraction:
     def order(self, tx: Tx, cube: CubeHeader, seqs: Sequence[int], *, more: bool) -> None:
         """Order the reading of messages in the transaction that writes them.
 
-        If there is `more` to come, that order will name them again: this one waits, and finds them read.
+        If there is `more` to come, the order of that names them as well: this one waits, and finds them read.
         """
         if self.extractor is None:
             return

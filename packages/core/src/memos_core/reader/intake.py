@@ -19,7 +19,6 @@ from memos_core.vault.draft import Draft, Keys, statement_digest
 from memos_core.vault.tx import Tx
 from memos_core.vault.view import Known
 
-_BEFORE = 6  # messages of an exchange that were told before it ended
 _TOLD = ("text", "digest", "speaker", "role", "event_at")  # what an edit says anew
 
 
@@ -33,7 +32,7 @@ class Intake:
     """Writes memories. `embedder` is called when something must be embedded.
 
     `follow`, where it is set, is told in the same transaction which messages were written or edited, with
-    some that were told before them, and whether more of the exchange is to come.
+    those that they follow, and whether more is to come.
     """
 
     def __init__(self, catalog: Catalog, *, embedder: Callable[[], Embedder]) -> None:
@@ -94,7 +93,13 @@ class Intake:
         tx_life.overlap(tx, cube, memory_id)
 
     def say(
-        self, principal: Principal, cube_id: str, drafts: Sequence[Draft], *, more: bool = False
+        self,
+        principal: Principal,
+        cube_id: str,
+        drafts: Sequence[Draft],
+        *,
+        after: Sequence[Draft] = (),
+        more: bool = False,
     ) -> list[Memory]:
         """Write messages in one transaction; return one memory a draft, in order.
 
@@ -119,11 +124,14 @@ class Intake:
             if tx.is_embedded_by(embedder.identity) and all((d.digest, d.text) in keys for d in told):
                 seqs = self._write(tx, cube, told, keys, known)
                 if self.follow is not None and told:
-                    self.follow(tx, cube, [seqs[each] for each in _exchange(digests, told)], more=more)
+                    before = tx.messages(cube, [draft.digest for draft in after])
+                    read = [known.seq for known in before.values()] + [seqs[draft.digest] for draft in told]
+                    self.follow(tx, cube, list(dict.fromkeys(read)), more=more)
                 seqs |= _doubted(tx, cube, drafts, known)
                 found = tx.hydrate(cube, set(seqs.values()))
                 return [found[seqs[digest]] for digest in digests]
-        return self.say(principal, cube_id, drafts, more=more)  # the store changed between the two looks
+        # the store changed between the two looks
+        return self.say(principal, cube_id, drafts, after=after, more=more)
 
     def _write(
         self,
@@ -219,14 +227,6 @@ def _doubted(tx: Tx, cube: CubeHeader, drafts: Sequence[Draft], known: Mapping[s
     """Mark what was told again as untrusted; return by digest under which seqs the cube has it now."""
     moved = tx_trust.doubt(tx, cube, doubts(drafts, known))
     return {digest: moved[each.memory_id] for digest, each in known.items() if each.memory_id in moved}
-
-
-def _exchange(digests: Sequence[str], told: Sequence[Draft]) -> list[str]:
-    """Return the digests of what is new, and of the last few messages that were told again before it."""
-    new = {draft.digest: None for draft in told}
-    order = list(dict.fromkeys(digests))
-    first = min(map(order.index, new))
-    return [*order[max(0, first - _BEFORE) : first], *new]
 
 
 def _restated(memory: Memory, draft: Draft) -> dict[str, Any]:
