@@ -165,11 +165,11 @@ def expected_version_is_ignored(patch: pytest.MonkeyPatch) -> None:
 def words_of_the_erased_stay(patch: pytest.MonkeyPatch) -> None:
     erase = Tx.erase
 
-    def sloppy(tx: Tx, cube: Any, memory_id: str) -> Any:
+    def sloppy(tx: Tx, cube: Any, memory_id: str, **named: Any) -> Any:
         row = schema.lexical.c.rowid == tx.memory_row(cube, memory_id).seq
         query = select(schema.lexical.c.rowid, schema.lexical.c.cube, schema.lexical.c.terms).where(row)
         kept = [dict(each._mapping) for each in tx.connection.execute(query)]
-        receipt = erase(tx, cube, memory_id)
+        receipt = erase(tx, cube, memory_id, **named)
         tx.connection.execute(insert(schema.lexical), kept)
         return receipt
 
@@ -359,10 +359,10 @@ def a_recall_does_not_ask_what_for(patch: pytest.MonkeyPatch) -> None:
 def words_stay_after_a_filter(patch: pytest.MonkeyPatch) -> None:
     erase_where = tx_erase.erase_where
 
-    def sloppy(*given: Any) -> Any:
+    def sloppy(*given: Any, **named: Any) -> Any:
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(tx_erase, "_BY_SEQ", [each for each in tx_erase._BY_SEQ if each[0] != "lexical"])
-            return erase_where(*given)
+            return erase_where(*given, **named)
 
     patch.setattr(tx_erase, "erase_where", sloppy)
 

@@ -133,6 +133,13 @@ def test_a_cleared_history_is_gone_from_the_archive_and_from_what_was_extracted(
     assert ([*cube.list(state="archived")], history(memos).messages) == ([], [])
 
 
+def test_of_messages_that_cannot_all_be_kept_none_is(memos, cube):
+    picture = HumanMessage([{"type": "text", "text": "Look!"}, {"type": "image", "base64": "x" * (1 << 20)}])
+    with pytest.raises(InvalidInput):
+        history(memos).add_messages([HumanMessage("I like salt"), picture])
+    assert (history(memos).messages, cube.list()) == ([], [])
+
+
 def test_a_message_added_again_takes_its_own_place(memos, clock):
     kept = history(memos)
     kept.add_messages([HumanMessage("one", id="1"), AIMessage("two", id="2"), HumanMessage("three", id="3")])

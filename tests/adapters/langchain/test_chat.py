@@ -136,6 +136,20 @@ def test_a_cache_of_answers_never_speaks_for_somebody_else(seen, memos):
         ChatMemOS(runtime=seen, memos=memos, cache=True)
 
 
+def test_a_model_that_is_given_memories_later_is_cached_no_more(seen, memos):
+    memos.cube("memory").remember("There is a boat.")
+    plain = ChatMemOS(runtime=seen)
+    cache = InMemoryCache()
+    set_llm_cache(cache)
+    try:
+        plain.model_copy(update={"memos": memos}).invoke("What is there?")
+        plain.memos = memos
+        asyncio.run(plain.ainvoke("What is there?"))
+    finally:
+        set_llm_cache(None)
+    assert cache._cache == {}
+
+
 def test_a_cache_of_answers_tells_models_and_stop_words_apart(seen):
     other = Runtime(ScriptedEngine(lambda prompt: "something else", adapter="other"))
     asked = [

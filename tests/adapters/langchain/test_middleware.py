@@ -6,7 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware, SummarizationMiddleware
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    HumanInTheLoopMiddleware,
+    PIIDetectionError,
+    PIIMiddleware,
+    SummarizationMiddleware,
+)
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -16,7 +22,7 @@ from langchain_memos import MemOSMiddleware, NoUser
 from langchain_memos.middleware import with_notes
 from langchain_memos.turns import last_exchange
 from langchain_memos.whose import whose
-from memos_core import InvalidInput, QuotaExceeded
+from memos_core import InvalidInput, QuotaExceeded, Redaction
 from tests.adapters.langchain.scripted import Scripted, calls
 
 
@@ -207,7 +213,7 @@ def test_what_is_forgotten_while_a_run_goes_on_is_not_kept_at_its_end(memos, awa
 def test_what_keeps_track_of_a_run_is_neither_given_nor_returned(memos):
     agent = create_agent(Scripted(lines=["ok"]), middleware=[MemOSMiddleware(memos)])
     assert set(run(agent, "salt")) == {"messages"}
-    assert "memos_asked" not in agent.get_input_jsonschema()["properties"]
+    assert "memos_kept" not in agent.get_input_jsonschema()["properties"]
 
 
 def test_nothing_is_kept_where_writing_is_off(memos, awaited):
@@ -270,12 +276,12 @@ def test_events_tell_which_memories_were_used_and_made(memos):
     agent = create_agent(Scripted(lines=["ok"]), middleware=[MemOSMiddleware(memos)])
     told = list(agent.stream(human("salt"), context={"user_id": "mira"}, stream_mode="custom"))
     assert [(event["type"], event["user"], event["cube"]) for event in told] == [
-        ("memos.remembered", "mira", "memory"),
         ("memos.recalled", "mira", "memory"),
         ("memos.remembered", "mira", "memory"),
+        ("memos.remembered", "mira", "memory"),
     ]
-    assert [(each["id"], each["version"]) for each in told[1]["memories"]] == [(one.id, 1)]
-    asked, answered = ([each["id"] for each in told[place]["memories"]] for place in (0, 2))
+    assert [(each["id"], each["version"]) for each in told[0]["memories"]] == [(one.id, 1)]
+    asked, answered = ([each["id"] for each in told[place]["memories"]] for place in (1, 2))
     assert ([*asked, *answered], len(asked)) == ([memory.id for memory in cube.list()[1:]], 1)
 
 
@@ -365,14 +371,107 @@ def _numbered(number):
     return AIMessage("", tool_calls=[called])
 
 
-def test_a_full_cube_is_told_before_the_model_is_asked(memos):
+def test_a_full_cube_ends_the_run_and_nothing_is_kept(memos):
     memos.as_principal("mira").cube("memory").limit(memories=1)
-    model = Scripted(lines=["Noted.", "ok"])
-    agent = create_agent(model, middleware=[MemOSMiddleware(memos)])
     memos.as_principal("mira").cube("memory").remember("salt")
     with pytest.raises(QuotaExceeded):
-        run(agent, "more salt")
-    assert (model.asked, kept(memos)) == ([], [(None, "salt")])
+        run(create_agent(Scripted(lines=["ok"]), middleware=[MemOSMiddleware(memos)]), "more salt")
+    assert kept(memos) == [(None, "salt")]
+
+
+def test_a_model_that_fails_has_the_question_kept_with_the_next_one_and_once(memos, awaited):
+    def fail(_messages):
+        raise ConnectionError("the model is gone")
+
+    model = Scripted(lines=[fail, fail, "Noted."])
+    agent = create_agent(model, middleware=[MemOSMiddleware(memos)], checkpointer=InMemorySaver())
+    for text in ("I like salt", "Are you there?"):
+        with pytest.raises(ConnectionError):
+            run(agent, text, awaited=awaited)
+    assert kept(memos) == []
+    run(agent, "Hello?", awaited=awaited)
+    said = ["I like salt", "Are you there?", "Hello?"]
+    assert kept(memos) == [*(("mira", text) for text in said), ("assistant", "Noted.")]
+
+
+def test_a_run_that_is_tried_again_from_the_start_keeps_what_was_answered_once(memos):
+    def fail(_messages):
+        raise ConnectionError("the model is gone")
+
+    agent = create_agent(Scripted(lines=[fail, fail, "In Porto."]), middleware=[MemOSMiddleware(memos)])
+    again = agent.with_retry(retry_if_exception_type=(ConnectionError,), wait_exponential_jitter=False)
+    again.invoke(human("Where is my boat?"), context={"user_id": "mira"})
+    assert kept(memos) == [("mira", "Where is my boat?"), ("assistant", "In Porto.")]
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_what_another_middleware_redacts_is_neither_kept_nor_told_as_it_was(memos, is_last, awaited):
+    redacting, ours = PIIMiddleware("email", strategy="redact"), MemOSMiddleware(memos)
+    model = Scripted(lines=[calls("weather", place="Porto"), "I will."])
+    agent = create_agent(model, [weather], middleware=[ours, redacting] if is_last else [redacting, ours])
+    run(agent, "Write to ana@example.org about rain", awaited=awaited)
+    assert kept(memos) == [("mira", "Write to [REDACTED_EMAIL] about rain"), ("assistant", "I will.")]
+    assert "example.org" not in str([model.asked, memos.as_principal("mira").cube("memory").list()])
+    assert [model.system(call) for call in range(2)] == ["", ""]
+
+
+def test_what_another_middleware_blocks_is_not_kept(memos, awaited):
+    blocking = PIIMiddleware("email", strategy="block")
+    agent = create_agent(Scripted(lines=["ok"]), middleware=[MemOSMiddleware(memos), blocking])
+    with pytest.raises(PIIDetectionError):
+        run(agent, "Write to ana@example.org", awaited=awaited)
+    assert kept(memos) == []
+
+
+class Voice(AgentMiddleware):
+    """Puts one more message of the user's into the conversation."""
+
+    def before_agent(self, state, runtime):
+        return {"messages": [HumanMessage("No walnuts for me.")]}
+
+
+def test_each_middleware_keeps_track_of_its_own_cube(memos):
+    first, second = (MemOSMiddleware(memos, cube=name, write=name == "home") for name in ("home", "work"))
+    model = Scripted(lines=["ok", "fine"])
+    agent = create_agent(model, middleware=[first, Voice(), second], checkpointer=InMemorySaver())
+    run(agent, "hello")
+    run(agent, "hello again")
+    said = ["hello", "No walnuts for me.", "ok", "hello again", "No walnuts for me.", "fine"]
+    assert [text for _, text in kept(memos, cube="home")] == said
+    assert kept(memos, cube="work") == []
+
+
+def test_a_question_that_is_edited_on_the_way_is_kept_as_it_is_asked(memos):
+    model = Scripted(lines=["In Porto.", "In Lisbon."])
+    agent = create_agent(model, middleware=[MemOSMiddleware(memos)], checkpointer=InMemorySaver())
+    run(agent, "I live in Porto")
+    (before,) = [each for each in agent.get_state_history(thread("t1")) if each.next == ("model",)]
+    asked = before.values["messages"][0]
+    changed = agent.update_state(before.config, {"messages": [HumanMessage("I live in Lisbon", id=asked.id)]})
+    agent.invoke(None, config=changed, context={"user_id": "mira"})
+    assert kept(memos) == [
+        ("mira", "I live in Lisbon"),
+        ("assistant", "In Porto."),
+        ("assistant", "In Lisbon."),
+    ]
+
+
+def test_a_turn_that_is_kept_in_other_words_is_no_memory_beside_itself(open_memos):
+    memos = open_memos(redaction=Redaction(kinds=("email",)))
+    model = Scripted(lines=[calls("weather", place="Porto"), "ok", "fine"])
+    agent = create_agent(model, [weather], middleware=[MemOSMiddleware(memos)], checkpointer=InMemorySaver())
+    run(agent, "Write to ana@example.org about salt")
+    run(agent, "What about salt?")
+    assert [model.system(call) for call in range(3)] == ["", "", ""]
+
+
+def test_a_system_message_behind_the_question_hides_it_not(memos):
+    agent = create_agent(
+        Scripted(lines=[calls("weather", place="Porto")]), [weather], middleware=[MemOSMiddleware(memos)]
+    )
+    with pytest.raises(IndexError):  # the second call of the model finds no line
+        agent.invoke({"messages": [("user", "salt"), ("system", "Be brief.")]}, context={"user_id": "mira"})
+    assert kept(memos) == [("mira", "salt")]
 
 
 def test_a_failing_back_end_is_a_failure_of_the_run(memos):

@@ -483,6 +483,13 @@ def test_a_key_that_names_nothing_is_refused(either, key):
         either.put(USER, key, {"n": 1})
 
 
+@pytest.mark.parametrize("paths", [[5], True, "text", {"text": 1}])
+def test_an_index_that_names_no_paths_is_refused(either, memos, paths):
+    with pytest.raises(InvalidInput, match="JSON paths"):
+        either.put(USER, "k", {"text": "salt"}, index=paths)
+    assert memos.cubes() == []
+
+
 @pytest.mark.parametrize("given", [{"limit": -1}, {"offset": -1}, {"limit": "5"}, {"filter": [1]}])
 def test_a_search_that_makes_no_sense_is_refused(either, given):
     with pytest.raises(ValueError, match=r"limit|offset|filter"):

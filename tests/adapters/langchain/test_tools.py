@@ -8,7 +8,7 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 from langgraph.checkpoint.memory import InMemorySaver
 
-from langchain_memos import NoUser, memory_tools
+from langchain_memos import MemOSMiddleware, NoUser, memory_tools
 from langchain_memos.seen import artifact_of, one_seen, seen_in
 from tests.adapters.langchain.scripted import Scripted, calls
 
@@ -59,6 +59,18 @@ def test_a_fact_is_remembered_recalled_revised_and_forgotten(memos, cube, awaite
         memos, calls("recall", query="Mira"), seeing("forget"), calls("recall", query="Mira"), awaited=awaited
     )
     assert (cube.count(), told[2].content) == (0, "Nothing is remembered about that.")
+
+
+def test_what_the_conversation_says_already_comes_behind_what_it_does_not(memos, cube):
+    cube.remember("The number of Mira's locker is 1234.")
+    lines = [calls("recall", query="What is the number of Mira's locker?", k=1), "It is 1234."]
+    agent = create_agent(Scripted(lines=lines), memory_tools(memos), middleware=[MemOSMiddleware(memos)])
+    asked = {"messages": [HumanMessage("What is the number of Mira's locker?")]}
+    state = agent.invoke(asked, {"configurable": {"user_id": "mira", "thread_id": "t1"}})
+    (told,) = [message for message in state["messages"] if isinstance(message, ToolMessage)]
+    first, *behind = told.content.splitlines()[1:]
+    assert "The number of Mira's locker is 1234." in first
+    assert ["What is the number" in line for line in behind] == [True]
 
 
 def test_only_what_was_shown_can_be_revised_or_forgotten(memos, cube):

@@ -97,7 +97,7 @@ class Runtime:
 
     @property
     def identity(self) -> str:
-        """What computes the answers: two runtimes of one identity answer alike. Hexadecimal digits."""
+        """What computes the answers: two runtimes of one identity answer alike. A digest, and the form."""
         digest = self.engine.identity.digest
         return digest if self.form == "exact" else f"{digest}-{self.form}"
 

@@ -70,6 +70,18 @@ class ChatMemOS(BaseChatModel):
             self.cache = False
         return self
 
+    def _generate_with_cache(self, *args: Any, **kwargs: Any) -> ChatResult:
+        """Ask the model: a copy with memories may stand beside a cache that its original had."""
+        if self.memos is not None:
+            self.cache = False
+        return super()._generate_with_cache(*args, **kwargs)
+
+    async def _agenerate_with_cache(self, *args: Any, **kwargs: Any) -> ChatResult:
+        """Ask the model; see `_generate_with_cache`."""
+        if self.memos is not None:
+            self.cache = False
+        return await super()._agenerate_with_cache(*args, **kwargs)
+
     def __getstate__(self) -> dict[Any, Any]:
         """Return the settings: a model that was opened for them is opened again."""
         state = super().__getstate__()

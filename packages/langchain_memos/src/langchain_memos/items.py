@@ -121,8 +121,18 @@ def _put(op: PutOp, fields: Sequence[str] | None) -> Put:
     bare = Entry(key=op.key, data=op.value, ttl=_ttl(op.ttl))  # refuses what is no JSON before it is read
     if op.index is False:
         return Put(cube=cube, key=bare.key, entry=bare)
-    texts = texts_of(op.value, fields if op.index is None else op.index)
+    texts = texts_of(op.value, fields if op.index is None else _paths(op.index))
     return Put(cube=cube, key=bare.key, entry=Entry(key=bare.key, data=op.value, texts=texts, ttl=bare.ttl))
+
+
+def _paths(index: object) -> Sequence[str]:
+    if (
+        isinstance(index, str)
+        or not isinstance(index, Sequence)
+        or not all(isinstance(p, str) for p in index)
+    ):
+        raise InvalidInput(f"index must be False or a list of JSON paths, not {index!r}")
+    return index
 
 
 def _ttl(minutes: float | None) -> timedelta | None:

@@ -11,6 +11,8 @@ from langchain.tools import ToolRuntime
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import Field
 
+from langchain_memos.inview import InView
+from langchain_memos.kept import kept_in
 from langchain_memos.seen import SHORTEST, artifact_of, one_seen, seen_in
 from langchain_memos.whose import DEFAULT_CUBE, whose
 from memos_core import (
@@ -95,11 +97,16 @@ class _Verbs:
         return f"Remembered as {_short(memory)}.", artifact_of([memory])
 
     def recall(self, query: Query, runtime: Runs, k: Count = 5) -> Told:
-        found = _tried(self._open(runtime).recall, query, k=k)
-        if not found:
+        who = whose(runtime, runtime.config, cube=self._cube)
+        view = InView.of(runtime.state["messages"], who.session, kept_in(runtime.state))
+        found = _tried(who.open(self._memos).recall, query, k=k + view.most)
+        told = [hit for hit in found if not view.shows(hit.memory)][:k]
+        told += [hit for hit in found[:k] if view.shows(hit.memory)]  # so that it can be forgotten, too
+        if not told:
             return "Nothing is remembered about that.", artifact_of([])
-        lines = [f"{_short(hit.memory)} {Recall(query, (hit,)).render()}" for hit in found]
-        return "\n".join(["id and text of each memory, quoted:", *lines]), artifact_of(found.memories)
+        lines = [f"{_short(hit.memory)} {Recall(query, (hit,)).render()}" for hit in told]
+        text = "\n".join(["id and text of each memory, quoted:", *lines])
+        return text, artifact_of([hit.memory for hit in told])
 
     def revise(self, memory_id: Id, text: Text, runtime: Runs) -> Told:
         shown = seen_in(runtime.state["messages"])

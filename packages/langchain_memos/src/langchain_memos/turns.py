@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice, takewhile
 
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
 
 from memos_core import Message
 
@@ -30,8 +30,8 @@ def last_questions(messages: Sequence[BaseMessage], count: int) -> list[str]:
 
 def last_asked(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
     """Return the human's messages at the end of a conversation: what is still to be answered."""
-    asked = list(takewhile(lambda message: isinstance(message, HumanMessage), reversed(messages)))
-    return asked[::-1]
+    end = takewhile(lambda message: isinstance(message, HumanMessage | SystemMessage), reversed(messages))
+    return [message for message in reversed(list(end)) if not isinstance(message, SystemMessage)]
 
 
 def last_exchange(messages: Sequence[AnyMessage]) -> list[AnyMessage]:

@@ -58,14 +58,11 @@ class MemOSChatMessageHistory(BaseChatMessageHistory):
         return messages_from_dict([record.data[_MESSAGE] for record in kept])
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Keep messages; one without an id gets one."""
+        """Keep messages; one without an id gets one. If one is over a MiB, InvalidInput: none is kept."""
         named = [
             each if each.id else each.model_copy(update={"id": f"memos-{uuid.uuid4().hex}"})
             for each in messages
         ]
-        turns = said(named, user=self.user, at=self._clock())
-        if turns:
-            self._turns().ingest(turns, session=self.session)
         whole = self._whole().records
         before = whole.get([str(each.id) for each in named])  # a record keeps the time it was first put at
         entries = []
@@ -73,6 +70,9 @@ class MemOSChatMessageHistory(BaseChatMessageHistory):
             known = before.get(str(each.id))
             place = number if known is None else known.data[_PLACE]
             entries.append(Entry(key=str(each.id), data={_PLACE: place, _MESSAGE: message_to_dict(each)}))
+        turns = said(named, user=self.user, at=self._clock())
+        if turns:
+            self._turns().ingest(turns, session=self.session)
         whole.put(entries)
 
     def clear(self) -> None:
