@@ -95,7 +95,10 @@ def pin(core: Core, principal: Principal, segment: Segment, *, pinned: bool) -> 
 def verified(
     core: Core, principal: Principal, segments: Sequence[Segment], progress: Callable[[int, int], None]
 ) -> Verified:
-    """Read every file and compare it with its name; delete what does not match."""
+    """Read every file and compare it with its name; delete what does not match.
+
+    BackendError where one cannot be read now; it is not deleted for that.
+    """
     damaged: dict[str, FormatError | NotFound] = {}
     with core.catalog.read() as view:
         found = _known(view, principal, segments, NEEDS["verify_segments"])

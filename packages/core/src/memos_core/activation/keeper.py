@@ -180,8 +180,8 @@ class Keeper:
             return held
         try:
             state = self._levels.raised(self._engine.codec.unpack(derived.path(artifact), header))
-        except (FormatError, NotFound) as exc:
-            log.warning("a KV segment cannot be read and will be made anew", extra={"cause": str(exc)})
+        except (FormatError, NotFound, BackendError) as exc:
+            log.warning("a KV segment cannot be read and is computed instead", extra={"cause": str(exc)})
             derived.unread([header.key], exc)
             return None
         worth = Worth(build=artifact.build_seconds, parent=header.parent)
@@ -201,21 +201,23 @@ class Keeper:
         return Made(header=header, state=state, seconds=time.perf_counter() - begin)
 
     def store(self, derived: Derived, cube: CubeHeader, made: Sequence[Made]) -> int:
-        """Keep what was made, on disk and in RAM; return how many segments were.
+        """Keep what was made, on disk and in RAM; return how many segments were stored.
 
-        A disk that does not take them costs the next caller time, and this one nothing.
+        A disk that does not take them costs the next caller time, and this one nothing. One that is
+        stored already, in a file that could not be read here, is held in RAM.
         """
         kept = 0
         for each in made:
             try:
-                is_new = self._store(derived, cube, each)
+                kept += self._store(derived, cube, each)
             except BackendError as exc:
                 log.warning("a KV segment was not stored", extra={"cause": str(exc)})
-                return kept
-            if is_new:
+                break
+        stored = derived.servable(cube, [each.header.key for each in made])
+        for each in made:
+            if each.header.key in stored:
                 worth = Worth(build=each.seconds, parent=each.header.parent)
                 self._hold(derived, cube, each.header.key, each.state, worth)
-                kept += 1
         return kept
 
     def entry(self, made: Made, now: float) -> Entry:

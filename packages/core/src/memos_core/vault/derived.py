@@ -113,13 +113,14 @@ class Derived:
         return marked
 
     def unread(self, keys: Collection[str], cause: MemOSError) -> None:
-        """Delete artifacts whose files could not be read.
+        """Delete artifacts whose files turned out to be damaged or gone.
 
-        In a shared store a file that is not there may lie in the folder of another process: then the
-        artifact stays.
+        A file that cannot be read now (too many are open, its owner is another) may be sound: the artifact
+        stays. So it does in a shared store where there is none: it may lie in another process' folder.
         """
-        if not (self._is_shared and isinstance(cause, NotFound)):
-            self.refuse(keys, reason="damaged")
+        if isinstance(cause, BackendError) or (self._is_shared and isinstance(cause, NotFound)):
+            return
+        self.refuse(keys, reason="damaged")
 
     def discard(self) -> int:
         """Delete what is stale, from RAM and disk, then its rows; return how many.

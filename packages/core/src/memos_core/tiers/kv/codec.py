@@ -68,8 +68,8 @@ class TensorCodec:
     def unpack(self, path: Path, header: SegmentHeader) -> TensorState:
         """Read a file that `pack` made for this very header, whatever its form.
 
-        An exact state's tensors are the file, mapped. FormatError where it is damaged, of another
-        header, or no such file at all; NotFound where there is no file.
+        FormatError where it is damaged, of another header, or no such file at all; NotFound where
+        there is no file; BackendError where it cannot be read now.
         """
         arrays, extra = container.read(path, header)
         try:
