@@ -49,7 +49,7 @@ def erasure_leaves_the_ram(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_key_forgets_the_readers(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(plan, "access_group", lambda _cube, _private: "everybody")
+    patch.setattr(plan, "access_group", lambda *_args, **_given: "everybody")
 
 
 def what_changed_meanwhile_is_kept(patch: pytest.MonkeyPatch) -> None:

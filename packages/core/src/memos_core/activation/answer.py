@@ -190,7 +190,9 @@ class Answerer:
             return 0
         derived = request.place.derived
         cube = request.place.cube
-        built = self._keeper.store(derived, cube, self._with_room(derived, cube, made))
+        built = self._keeper.store(
+            derived, cube, self._with_room(derived, cube, made), giver=request.plan.giver
+        )
         if built:
             derived.fit(KIND, lambda held, now: self._beyond_budget(_entries(held, derived.soon()), now))
         return built

@@ -19,7 +19,7 @@ from memos_core.inference import AnyEngine, Prompt, State
 from memos_core.segment import EngineIdentity, Origin, SegmentHeader, segment_header
 from memos_core.tiers.kv.eviction import Entry, spread
 from memos_core.tiers.kv.levels import Levels, Worth
-from memos_core.vault.artifacts import Artifact
+from memos_core.vault.artifacts import GIVER, Artifact
 from memos_core.vault.derived import Derived
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,13 @@ class Made:
     seconds: float
 
 
-def facts_of(header: SegmentHeader) -> dict[str, object]:
-    """Return what is written down about a segment beside what every artifact has."""
-    return {
+def facts_of(header: SegmentHeader, *, giver: str = "") -> dict[str, object]:
+    """Return what is written down about a segment beside what every artifact has.
+
+    With a `giver`, who gave the system text in it, nobody else is shown that it exists.
+    """
+    given = {GIVER: giver} if giver else {}
+    return given | {
         "parent": header.parent,
         "start": header.start,
         "tokens": len(header.ids),
@@ -200,16 +204,16 @@ class Keeper:
         state = self._engine.prefill(ids, base)
         return Made(header=header, state=state, seconds=time.perf_counter() - begin)
 
-    def store(self, derived: Derived, cube: CubeHeader, made: Sequence[Made]) -> int:
+    def store(self, derived: Derived, cube: CubeHeader, made: Sequence[Made], *, giver: str = "") -> int:
         """Keep what was made, on disk and in RAM; return how many segments were stored.
 
         A disk that does not take them costs the next caller time, and this one nothing. One that is
-        stored already, in a file that could not be read here, is held in RAM.
+        stored already, in a file that could not be read here, is held in RAM. `giver` is the plan's.
         """
         kept = 0
         for each in made:
             try:
-                kept += self._store(derived, cube, each)
+                kept += self._store(derived, cube, each, giver)
             except BackendError as exc:
                 log.warning("a KV segment was not stored", extra={"cause": str(exc)})
                 break
@@ -230,7 +234,7 @@ class Keeper:
             parent=made.header.parent,
         )
 
-    def _store(self, derived: Derived, cube: CubeHeader, made: Made) -> bool:
+    def _store(self, derived: Derived, cube: CubeHeader, made: Made, giver: str) -> bool:
         header = made.header
         return derived.store(
             cube.id,
@@ -238,7 +242,7 @@ class Keeper:
             kind=KIND,
             engine=header.identity.digest,
             data=self._engine.codec.pack(made.state, header),
-            facts=facts_of(header),
+            facts=facts_of(header, giver=giver),
             build_seconds=made.seconds,
             sources=header.sources,
         )
