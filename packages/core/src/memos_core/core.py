@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -149,6 +149,7 @@ class Core:
             last.callback(self._unlock)
             last.callback(self.catalog.close)
             last.callback(self.slot.close)
+            last.callback(self.derived.close)
             last.callback(self._mark_closed)
             last.callback(self.recaller.write_uses)
             last.callback(self.derived.write_uses)
@@ -181,7 +182,8 @@ class Core:
         self.check_open()
         with self.indexer.writing():
             yield
-            self.derived.discard()
+            with suppress(Closed):  # it was closed on the way, or the next open does it
+                self.derived.discard()
 
     def forget_in_memory(self, cube_ids: Collection[str]) -> None:
         """Let go of what RAM holds of words that were erased: keys of these cubes, vectors of queries."""

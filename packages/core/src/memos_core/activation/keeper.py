@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 
 from memos_core.activation.plan import Plan
 from memos_core.cube import CubeHeader
-from memos_core.errors import BackendError, FormatError, NotFound
+from memos_core.errors import BackendError, Closed, FormatError, NotFound
 from memos_core.inference import AnyEngine, Prompt, State
 from memos_core.segment import EngineIdentity, Origin, SegmentHeader, segment_header
 from memos_core.tiers.kv.eviction import Entry, spread
@@ -193,10 +193,14 @@ class Keeper:
         return state, "disk"
 
     def _hold(self, derived: Derived, cube: CubeHeader, key: str, state: State, worth: Worth) -> None:
-        """Keep a state in RAM, unless it went stale while it was on its way there."""
+        """Keep a state in RAM, unless it went stale or its store was closed on the way there."""
         self._levels.put(key, state, worth=worth)
-        if not derived.servable(cube, [key]):
-            self._levels.drop([key])
+        is_servable = False
+        try:
+            is_servable = key in derived.servable(cube, [key])
+        finally:
+            if not is_servable:
+                self._levels.drop([key])
 
     def make(self, header: SegmentHeader, ids: Sequence[int], base: Sequence[State]) -> Made:
         """Compute one segment after `base`."""
@@ -207,14 +211,15 @@ class Keeper:
     def store(self, derived: Derived, cube: CubeHeader, made: Sequence[Made], *, giver: str = "") -> int:
         """Keep what was made, on disk and in RAM; return how many segments were stored.
 
-        A disk that does not take them costs the next caller time, and this one nothing. One that is
+        A disk that does not take them costs the next caller time, and this one nothing. So it is where
+        the cube was erased or the store closed while the answer was being said. One that is
         stored already, in a file that could not be read here, is held in RAM. `giver` is the plan's.
         """
         kept = 0
         for each in made:
             try:
                 kept += self._store(derived, cube, each, giver)
-            except BackendError as exc:
+            except (BackendError, NotFound, Closed) as exc:
                 log.warning("a KV segment was not stored", extra={"cause": str(exc)})
                 break
         stored = derived.servable(cube, [each.header.key for each in made])

@@ -80,8 +80,10 @@ def record(connection: Connection, cube: CubeHeader, made: Made, *, now: datetim
     """Write the row and its lineage; return whether it was written.
 
     It is not where one of its sources is gone or has another version by now, nor where the same
-    artifact is recorded already.
+    artifact is recorded already, nor in a cube that was erased.
     """
+    if cube.owner == NOBODY:
+        return False
     seqs = _present(connection, cube, made.sources, now=now)
     if seqs is None:
         return False

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from memos_core import adapter
 from memos_core.cube import SYSTEM, CubeHeader
-from memos_core.errors import BackendError, MemOSError, NotFound
+from memos_core.errors import BackendError, Closed, MemOSError, NotFound
 from memos_core.segment import Origin
 from memos_core.vault import artifacts, meters
 from memos_core.vault.artifacts import Artifact, Made
@@ -36,7 +36,7 @@ Seer = Callable[[], Mapping[str, float]]
 
 
 class Derived:
-    """The store's artifacts. Safe from several threads.
+    """The store's artifacts. Safe from several threads. After `close` every verb raises Closed.
 
     Whoever keeps artifacts in RAM registers in `holders` and is told what has to go. Whoever foresees what
     is asked registers in `seers`: something that returns the uses a second to expect right now, by cube.
@@ -49,6 +49,7 @@ class Derived:
         self._uses: dict[str, tuple[int, float]] = {}
         self._counting = threading.Lock()
         self._storing = threading.Lock()  # a file without a row yet is not an orphan
+        self._closed = False
 
     def store(
         self,
@@ -66,10 +67,12 @@ class Derived:
         """Keep an artifact; return whether it was kept.
 
         It is not if a source changed while it was made, or if it is there already. Raises
-        BackendError if the disk does not take it; then nothing is left of it. What it took to train an
-        adapter is noted, kept or not, unless that was done in another store (`is_import`).
+        BackendError if the disk does not take it, NotFound if the cube is gone; then nothing is left of
+        it. What it took to train an adapter is noted, kept or not, unless that was done in another store
+        (`is_import`).
         """
         with self._storing:
+            self._check_open()
             blob = self._blobs.put(data)
             made = Made(
                 key=key,
@@ -164,6 +167,7 @@ class Derived:
         With `grace`, only files that are older than so many seconds: somebody else may be writing one.
         """
         with self._storing:
+            self._check_open()
             with self._catalog.read() as view:
                 known = artifacts.blobs_in_use(view.connection)
             self._blobs.sweep(known, grace=grace)
@@ -187,8 +191,17 @@ class Derived:
         try:
             with self._catalog.connection() as connection:
                 artifacts.count_uses(connection, uses, now=self._catalog.clock())
-        except BackendError as exc:  # a full disk must not make an answer fail
+        except (BackendError, Closed) as exc:  # neither a full disk nor a closed store makes an answer fail
             log.warning("uses of artifacts were not written down", extra={"cause": str(exc)})
+
+    def close(self) -> None:
+        """Wait for what is being stored, and store nothing more: the folder may be another's from now on."""
+        with self._storing:
+            self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed
 
     def soon(self) -> Mapping[str, float] | None:
         """Return by cube the uses a second to expect right now, 0 for others; None where nobody foresees."""
