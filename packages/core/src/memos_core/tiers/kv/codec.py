@@ -14,9 +14,10 @@ from memos_core.inference import State
 from memos_core.segment import SegmentHeader
 from memos_core.tiers.kv import container
 from memos_core.tiers.kv.container import Array
-from memos_core.tiers.kv.forms import Form, chosen, form_of
+from memos_core.tiers.kv.forms import Form, form_of
 from memos_core.tiers.kv.int8 import SINK, Quantised, by_channel, by_token, restored
 from memos_core.tiers.kv.rope import Rotation, Turn
+from memos_core.tiers.kv.sparse import chosen
 from memos_core.tiers.kv.states import TensorState
 
 _DTYPES = {
