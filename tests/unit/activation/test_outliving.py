@@ -60,6 +60,17 @@ def test_what_is_closed_writes_and_reads_nothing(memos, cube):
     assert listing(core.folder) == before
 
 
+def test_closing_lets_go_of_the_states_in_ram(runtime, memos, cube, memories, open_memos, tmp_path):
+    other = open_memos(tmp_path / "other").cube("notes")
+    other.remember("Something else.")
+    runtime.chat("Where?", other, budget=BUDGET)
+    kept = runtime._levels.keys()
+    runtime.chat("Where?", cube, budget=BUDGET)
+    assert kept < runtime._levels.keys()
+    memos.close()
+    assert runtime._levels.keys() == kept
+
+
 def test_an_answer_outlives_its_cube(runtime, memos, cube, memories):
     stream = runtime.stream("Where?", cube, budget=BUDGET)
     begun = next(stream)

@@ -199,7 +199,10 @@ class Core:
         """
         self.recaller.write_uses()
         self.catalog.scrub()
-        self.derived.discard()
+        if self.is_shared:
+            self.derived.sweep(grace=GRACE)  # of a folder of its own nobody else deletes anything
+        else:
+            self.derived.discard()
         with self.catalog.read() as view:
             bytes_owed = view.setting(ERASED_BYTES)
         told = self.indexer.drain()

@@ -290,6 +290,15 @@ def products_of(connection: Connection, cube: CubeHeader, seq: int, *, now: date
     ]
 
 
+def alive(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Return those of these keys that have a row which is not stale."""
+    found: set[str] = set()
+    for part in parts(list(keys)):
+        query = select(artifacts.c.key).where(artifacts.c.key.in_(part), artifacts.c.stale.is_(None))
+        found.update(connection.execute(query).scalars())
+    return found
+
+
 def blobs_in_use(connection: Connection) -> set[str]:
     """Return the names of all files that a row knows, stale rows included."""
     return set(connection.execute(select(artifacts.c.blob)).scalars())

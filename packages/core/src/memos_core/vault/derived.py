@@ -40,6 +40,10 @@ class Derived:
 
     Whoever keeps artifacts in RAM registers in `holders` and is told what has to go. Whoever foresees what
     is asked registers in `seers`: something that returns the uses a second to expect right now, by cube.
+
+    What another process of a shared store erased has no row any more. This one compares what it was
+    shown with the rows whenever it serves, deletes or sweeps something, and lets go of the rest: of the
+    copies in RAM, and of the files in this folder.
     """
 
     def __init__(self, catalog: Catalog, blobs: Blobs, *, is_shared: bool = False) -> None:
@@ -49,6 +53,8 @@ class Derived:
         self._uses: dict[str, tuple[int, float]] = {}
         self._counting = threading.Lock()
         self._storing = threading.Lock()  # a file without a row yet is not an orphan
+        self._shown: dict[str, str] = {}  # files by key, of what somebody here may hold in RAM
+        self._showing = threading.Lock()
         self._closed = False
 
     def store(
@@ -101,8 +107,53 @@ class Derived:
 
     def servable(self, cube: CubeHeader, keys: Sequence[str]) -> dict[str, Artifact]:
         """Return by key those of the cube's artifacts that may be served."""
+        shown = self._was_shown()
         with self._catalog.read() as view:
-            return artifacts.servable(view.connection, cube, keys, now=view.now)
+            found = artifacts.servable(view.connection, cube, keys, now=view.now)
+            gone = shown.keys() - artifacts.alive(view.connection, shown)
+        with self._showing:
+            self._shown |= {key: each.blob for key, each in found.items()}
+        self._let_go({key: shown[key] for key in gone})
+        return found
+
+    def _was_shown(self) -> dict[str, str]:
+        """Return, before a snapshot is opened, what others may have erased: in it all the rest has a row."""
+        with self._showing:
+            return dict(self._shown) if self._is_shared else {}
+
+    def _let_go(self, gone: Mapping[str, str]) -> None:
+        """Drop what others erased or evicted, from RAM and from this folder; `gone` are files by key.
+
+        A file that a stale row still names is looked at again: whoever deletes the row may not reach it.
+        """
+        if not gone:
+            return
+        self._forget(gone)
+        self._drop(gone)
+        with self._storing:
+            with self._catalog.read() as view:
+                known = artifacts.blobs_in_use(view.connection)
+            owed = {key: blob for key, blob in gone.items() if blob in known or not self._deleted(blob)}
+        with self._showing:
+            self._shown |= owed
+
+    def _drop(self, keys: Collection[str]) -> None:
+        for holder in list(self.holders):
+            holder.drop(keys)
+
+    def _deleted(self, blob: str) -> bool:
+        """Delete a file; return whether it is gone."""
+        try:
+            self._blobs.delete(blob)
+        except OSError as exc:
+            log.warning("a stale file was not deleted yet", extra={"blob": blob, "cause": str(exc)})
+            return False
+        return True
+
+    def _forget(self, keys: Collection[str]) -> None:
+        with self._showing:
+            for key in keys:
+                self._shown.pop(key, None)
 
     def path(self, artifact: Artifact) -> Path:
         """Return where an artifact's file is."""
@@ -130,21 +181,18 @@ class Derived:
 
         What the disk does not let go of stays owed, and is never served meanwhile.
         """
+        shown = self._was_shown()
         with self._catalog.read() as view:
             gone = artifacts.stale(view.connection)
+            lost = shown.keys() - artifacts.alive(view.connection, shown) - {each.key for each in gone}
+        self._let_go({key: shown[key] for key in lost})
         if not gone:
             self._drop_erased_cubes()
             return 0
-        for holder in list(self.holders):
-            holder.drop([each.key for each in gone])
-        deleted: list[str] = []
-        for each in gone:
-            try:
-                self._blobs.delete(each.blob)
-            except OSError as exc:
-                log.warning("a stale file was not deleted yet", extra={"blob": each.blob, "cause": str(exc)})
-            else:
-                deleted.append(each.key)
+        keys = [each.key for each in gone]
+        self._forget(keys)  # before they are dropped: whoever comes to hold one later was shown it later
+        self._drop(keys)
+        deleted = [each.key for each in gone if self._deleted(each.blob)]
         try:
             with self._catalog.connection() as connection:
                 artifacts.remove(connection, deleted)
@@ -195,9 +243,15 @@ class Derived:
             log.warning("uses of artifacts were not written down", extra={"cause": str(exc)})
 
     def close(self) -> None:
-        """Wait for what is being stored, and store nothing more: the folder may be another's from now on."""
+        """Wait for what is being stored, and store nothing more: the folder may be another's from now on.
+
+        What is held of it in RAM goes: nobody would tell the holders what was erased meanwhile.
+        """
         with self._storing:
             self._closed = True
+        with self._showing:
+            shown, self._shown = self._shown, {}
+        self._drop(shown)
 
     def _check_open(self) -> None:
         if self._closed:
