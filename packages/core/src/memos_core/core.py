@@ -186,8 +186,12 @@ class Core:
                 self.derived.discard()
 
     def forget_in_memory(self, cube_ids: Collection[str]) -> None:
-        """Let go of what RAM holds of words that were erased: keys of these cubes, vectors of queries."""
+        """Let go of what RAM holds of words that were erased.
+
+        These are keys of these cubes, vectors of queries, and what models have computed last.
+        """
         self.residents.drop(cube_ids)
+        self.derived.scrub()
         with self._opening:
             if self._embedder is not None:
                 self._embedder.forget()

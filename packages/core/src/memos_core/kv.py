@@ -14,6 +14,7 @@ from memos_core.governance import NEEDS
 from memos_core.segment import EngineIdentity, Origin
 from memos_core.vault import artifacts
 from memos_core.vault.artifacts import Artifact
+from memos_core.vault.derived import EVICTED
 from memos_core.vault.view import View
 
 
@@ -82,7 +83,7 @@ def evicted(core: Core, principal: Principal, segments: Sequence[Segment]) -> in
     """
     with core.catalog.read() as view:
         found = _known(view, principal, segments, NEEDS["evict"])
-    return core.derived.refuse(list(found), reason="evicted")
+    return core.derived.refuse(list(found), reason=EVICTED)
 
 
 def pin(core: Core, principal: Principal, segment: Segment, *, pinned: bool) -> None:

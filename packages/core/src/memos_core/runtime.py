@@ -168,6 +168,7 @@ class Runtime:
         if adapter:
             worn, reuse = self._worn(cube, asked, compose=compose, blend=blend), reuse and blend is None
         if cube is not None:
+            cube._core.derived.holders.add(self._levels)  # also where nothing is kept: buffers are scrubbed
             plan = briefed(
                 cube,
                 head,
@@ -326,8 +327,9 @@ class Runtime:
     def close(self) -> None:
         """Release the model and the states in RAM. Closing twice is no error."""
         self._closed = True
-        self._levels.clear()
+        self._levels.close()
         self._wardrobe.close()
+        self._teacher = None  # it holds the model
         self.engine.close()
 
     def __enter__(self) -> Self:

@@ -21,6 +21,7 @@ from memos_core.vault.catalog import Catalog
 
 log = logging.getLogger(__name__)
 
+EVICTED = "evicted"  # the reason that is none of the memory's: it lacks room, or somebody wants it gone
 USES_HELD = 64  # uses counted in RAM before they are written down
 
 
@@ -29,6 +30,10 @@ class Holder(Protocol):
 
     def drop(self, keys: Collection[str]) -> object:
         """Let go of these at once."""
+        ...
+
+    def scrub(self) -> object:
+        """Overwrite what working memory, which nobody reads any more, has left of anything."""
         ...
 
 
@@ -130,6 +135,7 @@ class Derived:
             return
         self._forget(gone)
         self._drop(gone)
+        self.scrub()
         with self._storing:
             with self._catalog.read() as view:
                 known = artifacts.blobs_in_use(view.connection)
@@ -140,6 +146,11 @@ class Derived:
     def _drop(self, keys: Collection[str]) -> None:
         for holder in list(self.holders):
             holder.drop(keys)
+
+    def scrub(self) -> None:
+        """Overwrite what working memory has left of words that were erased, stored or not."""
+        for holder in list(self.holders):
+            holder.scrub()
 
     def _deleted(self, blob: str) -> bool:
         """Delete a file; return whether it is gone."""
@@ -192,6 +203,8 @@ class Derived:
         keys = [each.key for each in gone]
         self._forget(keys)  # before they are dropped: whoever comes to hold one later was shown it later
         self._drop(keys)
+        if any(each.stale != EVICTED for each in gone):
+            self.scrub()
         deleted = [each.key for each in gone if self._deleted(each.blob)]
         try:
             with self._catalog.connection() as connection:
@@ -252,6 +265,8 @@ class Derived:
         with self._showing:
             shown, self._shown = self._shown, {}
         self._drop(shown)
+        if shown:
+            self.scrub()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -273,4 +288,4 @@ class Derived:
         now = self._catalog.clock().timestamp()
         with self._catalog.read() as view:
             keys = choose(artifacts.of_kind(view.connection, kind), now)
-        return self.refuse(keys, reason="evicted") if keys else 0
+        return self.refuse(keys, reason=EVICTED) if keys else 0
