@@ -23,10 +23,11 @@ from memos_core import (
     MemOS,
     MigrationNeeded,
     NotFound,
+    Runtime,
     Settings,
 )
 from memos_core.index import IndexSlot
-from memos_core.testing import HashEmbedder, InMemoryIndex
+from memos_core.testing import HashEmbedder, InMemoryIndex, ScriptedEngine
 from memos_core.vault import schema
 from memos_core.vault.outbox import LEASE
 
@@ -63,9 +64,9 @@ def opened(url, folder):
     """Open the store once more, as another process does."""
     handles = []
 
-    def open_one(**given):
+    def open_one(where=folder, **given):
         given = {"embedder": HashEmbedder(dimensions=64), "catalog": url, "index": SERVER, **given}
-        handles.append(MemOS.open(folder, **given))
+        handles.append(MemOS.open(where, **given))
         return handles[-1]
 
     yield open_one
@@ -103,6 +104,60 @@ def test_a_right_that_was_granted_or_revoked_elsewhere_counts_at_once(opened):
     ana.revoke("bo", "read")
     with pytest.raises(NotFound):
         bo.cube("notes", owner="ana")
+
+
+def files(folder):
+    return sorted((folder / "blobs").glob("??/*"))
+
+
+@pytest.fixture
+def runtimes():
+    with Runtime(ScriptedEngine()) as one, Runtime(ScriptedEngine()) as other:
+        yield one, other
+
+
+LOOKS = {
+    "answers of another cube": lambda memos, runtime: runtime.chat("Where?", memos.cube("desk")),
+    "erases in another cube": lambda memos, _runtime: memos.forget_cube("desk"),
+    "drains": lambda memos, _runtime: memos.drain(),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("apart", [False, True], ids=["one folder", "a folder each"])
+def test_states_that_another_process_erased_go_with_the_next_look(
+    opened, runtimes, folder, tmp_path, look, apart
+):
+    where = tmp_path / "apart" if apart else folder
+    one, other = opened(), opened(where)
+    cubes = one.cube("notes"), other.cube("notes")
+    memory = cubes[0].remember("the mill closed " * 100)
+    cubes[0].remember("the mill burnt")
+    other.cube("desk").remember("the desk is tidy")
+    for runtime, cube in zip(runtimes, cubes, strict=True):
+        runtime.chat("Where?", cube)
+    held = runtimes[1]._levels
+    before = held.keys()
+    assert len(before) == len(files(where)) == 3  # our own words, and two parts with memories
+    cubes[0].forget(memory.id)
+    LOOKS[look](other, runtimes[1])
+    known = {segment.key for segment in other.segments()}
+    assert len(held.keys() & before) == 1
+    assert held.keys() <= known
+    assert len(files(where)) == len(known)
+
+
+def test_what_another_process_stores_meanwhile_is_not_let_go(opened, runtimes):
+    one, other = opened(), opened()
+    for memos, runtime in zip((one, other), runtimes, strict=True):
+        cube = memos.cube("notes")
+        for number in range(3):
+            cube.remember(f"the mill closed {number} times")
+            runtime.chat("Where?", cube)
+    for memos, runtime in zip((one, other), runtimes, strict=True):
+        assert runtime.chat("Where?", memos.cube("notes")).reuse.built == 0
+        assert runtime._levels.keys() <= {segment.key for segment in memos.segments()}
+    assert len(files(one._core.folder)) == len(one.segments())
 
 
 def test_a_stamp_tells_what_another_process_changed(opened):

@@ -49,7 +49,7 @@ def erasure_leaves_the_ram(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_key_forgets_the_readers(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(plan, "access_group", lambda _cube, _private: "everybody")
+    patch.setattr(plan, "access_group", lambda *_args, **_given: "everybody")
 
 
 def what_changed_meanwhile_is_kept(patch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def what_changed_meanwhile_is_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def damage_is_served(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(container, "_verify", lambda *_args: None)
+    patch.setattr(container, "_check_sum", lambda *_args: None)
 
 
 def a_memory_is_left_out(patch: pytest.MonkeyPatch) -> None:

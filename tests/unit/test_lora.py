@@ -1,7 +1,9 @@
 """Adapters of a cube, from training to erasure, with a teacher that learns by rote."""
 
+import errno
 import json
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -301,6 +303,19 @@ def test_a_damaged_adapter_is_deleted_and_the_text_answers(memos, told, runtime)
     blob.write_bytes(b"damaged")
     reply = runtime.chat(ASKED, told, adapter=True, reuse=False)
     assert ("damaged" in reply.no_adapter, len(reply.memories), list(memos.adapters())) == (True, 4, [])
+
+
+def test_an_adapter_that_cannot_be_read_now_stays_and_the_text_answers(memos, told, runtime, monkeypatch):
+    adapter = trained(runtime, told)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", _refused)
+        reply = runtime.chat(ASKED, told, adapter=True, reuse=False)
+    assert ("cannot be read now" in reply.no_adapter, len(reply.memories)) == (True, 4)
+    assert runtime.chat(ASKED, told, adapter=True, reuse=False).adapter == adapter.key
+
+
+def _refused(path):
+    raise OSError(errno.EMFILE, "too many open files")
 
 
 def test_two_trainings_of_one_cube_are_not_at_once(told, runtime):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from memos_core import Closed, InvalidInput, Message, NotFound, Principal, Sampling, Where
+from memos_core import BackendError, Closed, InvalidInput, Message, NotFound, Principal, Sampling, Where
 from memos_core.testing import ScriptedEngine
 from memos_core.vault.blobs import Blobs
 from tests.unit.activation.conftest import BUDGET, Asked
@@ -145,6 +145,42 @@ def test_a_damaged_file_is_made_anew(ask, open_runtime, memos, cube, memories, d
     reply = other(cube)
     assert (reply.reuse.segments, reply.reuse.built) == (built - 1, 1)
     assert other(cube).reuse.segments == built
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.EACCES, errno.EIO])
+def test_a_file_that_cannot_be_opened_now_is_a_miss_and_stays(
+    ask, open_runtime, memos, cube, memories, monkeypatch, error
+):
+    built, stored = ask(cube).reuse.built, sorted(files(memos))
+    opened = Path.open
+
+    def refusing(self, *args, **kwargs):
+        if self in stored:
+            raise OSError(error, "not now")
+        return opened(self, *args, **kwargs)
+
+    other = Asked(open_runtime(ScriptedEngine()))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refusing)
+        first, second = other(cube).reuse, other(cube).reuse
+    assert (first.segments, first.built, sorted(files(memos))) == (0, 0, stored)
+    assert (second.segments, second.level) == (built, "device")  # held in RAM all the same
+    third = Asked(open_runtime(ScriptedEngine()))
+    assert (third(cube).reuse.segments, third(cube).reuse.built) == (built, 0)
+
+
+def test_a_check_of_files_that_cannot_be_opened_now_deletes_nothing(ask, memos, cube, memories, monkeypatch):
+    ask(cube)
+    stored = sorted(files(memos))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", _refused)
+        with pytest.raises(BackendError):
+            memos.verify_segments(memos.segments())
+    assert sorted(files(memos)) == stored
+
+
+def _refused(path):
+    raise OSError(errno.EMFILE, "too many open files")
 
 
 def test_a_full_disk_costs_nobody_an_answer(ask, cube, memories, monkeypatch):

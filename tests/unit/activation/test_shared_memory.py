@@ -86,6 +86,65 @@ def test_segments_of_hidden_memories_are_listed_evicted_pinned_and_checked_by_no
     assert {each.key for each in as_ana.segments()} == {each.key for each in hidden}
 
 
+SYSTEM = "You are Mira's doctor, and nobody may know it."
+
+
+@pytest.fixture
+def readers(memos, ana):
+    """Ana's cube as Eve and Bo see it, who may read all that is in it."""
+    for n in range(4):
+        ana.remember(told(n, "ana"), visibility="public")
+    ana.grant("eve", "read")
+    ana.grant("bo", "read")
+    return [memos.as_principal(name).cube("notes", owner="ana") for name in ("eve", "bo")]
+
+
+def test_a_system_text_is_for_nobody_but_who_gave_it(ask, readers, memos):
+    eve, bo = readers
+    made = ask(eve, system=SYSTEM).reuse.built
+    again = ask(eve, system=SYSTEM).reuse
+    assert (again.segments, again.built) == (made, 0)
+    everything = memos.as_principal("ana").segments()  # whoever governs a cube sees what is private in it
+    as_eve, as_bo = memos.as_principal("eve"), memos.as_principal("bo")
+    assert {each.key for each in as_eve.segments(eve)} == {each.key for each in everything}
+    assert (as_bo.segments(bo), as_bo.verify_segments(everything).sound) == ([], 0)
+    assert [each.kv.count for each in as_bo.overview().cubes if each.id == bo.id] == [0]
+    assert not any(bo.lineage(memory.id).artifacts for memory in bo.list())
+    assert ask(bo, system=SYSTEM).reuse.segments == 0  # nor does the time tell
+    assert [segment.hits for segment in as_bo.segments(bo)] == [0] * made
+
+
+def test_without_a_system_text_readers_share_what_was_computed(ask, readers):
+    eve, bo = readers
+    made = ask(eve).reuse.built
+    ask(eve, system=SYSTEM)
+    assert ask(bo).reuse.segments == made
+
+
+def test_a_system_text_without_memories_is_private_as_well(ask, memos, ana):
+    ana.grant("eve", "read")
+    eve = memos.as_principal("eve").cube("notes", owner="ana")
+    assert ask(ana, system=SYSTEM).reuse.built == 1
+    assert memos.as_principal("eve").segments(eve) == []
+
+
+def test_a_system_text_goes_into_no_file(ask, ana, readers, tmp_path):
+    kept = ask(ana).reuse.built
+    for number, cube in enumerate((ana, *readers)):
+        ask(cube, system=SYSTEM)
+        dump = cube.dump(tmp_path / f"{number}.memcube")
+        assert dump.manifest.counts["segments"] == kept
+
+
+@pytest.mark.parametrize("by", ["ana", "zoe"])
+def test_a_system_text_is_erased_with_who_gave_it(ask, ana, readers, memos, by):
+    zoe = memos.as_principal("zoe").cube("notes", owner="ana")  # who has no right to lose: all is public
+    kept = ask(ana).reuse.built
+    made = ask(zoe, system=SYSTEM).reuse.built
+    receipt = memos.as_principal(by).forget_principal("zoe")
+    assert (receipt.erased["artifacts"], len(blobs(memos))) == (made, kept)
+
+
 def test_a_segment_is_evicted_in_its_own_cube_whatever_is_claimed(ask, ana, eve, memos):
     ask(ana)
     own = memos.as_principal("eve").cube("hers")

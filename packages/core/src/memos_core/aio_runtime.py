@@ -26,24 +26,47 @@ from memos_core.wearing import Blend
 
 
 class AsyncStream(AsyncIterator[str]):
-    """An answer while it is being said; `blocking` is the Stream itself."""
+    """An answer while it is being said; `blocking` is the Stream itself.
+
+    A word that is under way when whoever waits for it is cancelled is the next one that is read.
+    """
 
     def __init__(self, blocking: Stream) -> None:
         self.blocking = blocking
+        self._coming: asyncio.Task[str | None] | None = None
+        self._turn = asyncio.Lock()
 
     async def __anext__(self) -> str:
-        text = await asyncio.to_thread(next, self.blocking, None)
+        async with self._turn:
+            if self._coming is None:
+                self._coming = asyncio.create_task(asyncio.to_thread(next, self.blocking, None))
+            await asyncio.wait([self._coming])  # which leaves it alone if this is cancelled
+            coming, self._coming = self._coming, None
+        text = coming.result()
         if text is None:
             raise StopAsyncIteration
         return text
 
     async def finished(self) -> Reply:
         """Read what has not been read yet, and return the whole reply."""
+        if (coming := await self._come()) is not None:
+            coming.result()  # or what broke the answer off
         return await asyncio.to_thread(self.blocking.finished)
 
     async def close(self) -> None:
         """Break the answer off; what was made for it is kept."""
         await asyncio.to_thread(self.blocking.close)
+        await self._come()
+
+    async def _come(self) -> asyncio.Task[str | None] | None:
+        """Wait for a word that nobody waits for any more; return what became of it, None for no such word."""
+        async with self._turn:
+            coming = self._coming
+            if coming is not None:
+                await asyncio.wait([coming])
+                self._coming = None
+                coming.exception()  # so that it counts as seen
+            return coming
 
 
 class AsyncRuntime:

@@ -162,6 +162,8 @@ def kept_up(core: Core, *, idle: timedelta | None) -> Upkeep:
     """Expire what is overdue, then archive what rested too long, in many small transactions."""
     core.recaller.write_uses()
     expired = _all_of(core, tx_life.expire_overdue)
+    if expired:
+        core.derived.scrub()
     archived = _all_of(core, lambda tx: tx_life.archive_rested(tx, idle=idle)) if idle is not None else 0
     return Upkeep(expired=expired, archived=archived)
 

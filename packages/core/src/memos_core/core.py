@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -149,6 +149,7 @@ class Core:
             last.callback(self._unlock)
             last.callback(self.catalog.close)
             last.callback(self.slot.close)
+            last.callback(self.derived.close)
             last.callback(self._mark_closed)
             last.callback(self.recaller.write_uses)
             last.callback(self.derived.write_uses)
@@ -181,11 +182,16 @@ class Core:
         self.check_open()
         with self.indexer.writing():
             yield
-            self.derived.discard()
+            with suppress(Closed):  # it was closed on the way, or the next open does it
+                self.derived.discard()
 
     def forget_in_memory(self, cube_ids: Collection[str]) -> None:
-        """Let go of what RAM holds of words that were erased: keys of these cubes, vectors of queries."""
+        """Let go of what RAM holds of words that were erased.
+
+        These are keys of these cubes, vectors of queries, and what models have computed last.
+        """
         self.residents.drop(cube_ids)
+        self.derived.scrub()
         with self._opening:
             if self._embedder is not None:
                 self._embedder.forget()
@@ -197,7 +203,10 @@ class Core:
         """
         self.recaller.write_uses()
         self.catalog.scrub()
-        self.derived.discard()
+        if self.is_shared:
+            self.derived.sweep(grace=GRACE)  # of a folder of its own nobody else deletes anything
+        else:
+            self.derived.discard()
         with self.catalog.read() as view:
             bytes_owed = view.setting(ERASED_BYTES)
         told = self.indexer.drain()

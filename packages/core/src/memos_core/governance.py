@@ -115,14 +115,15 @@ def check_grant(cube: CubeHeader, right: Right, *, to: str | None) -> None:
         raise Forbidden(who, verb=f"grant {right} on", what=f"cube {cube.name!r}")
 
 
-def access_group(cube: CubeHeader, private_to: Collection[str]) -> str:
+def access_group(cube: CubeHeader, private_to: Collection[str], *, giver: str = "") -> str:
     """Return the name of those who may read memories of a cube together: 64 hexadecimal digits.
 
-    `private_to` are the owners of those among them that are private. What is cached under one group
-    is never found by another, so nobody learns what others have cached.
+    `private_to` are the owners of those among them that are private. With a `giver`, who gave words of
+    their own with them, it is that one's alone. What is cached under one group is never found by
+    another, so nobody learns what others have cached.
     """
-    facts = json.dumps([cube.id, cube.owner, sorted(set(private_to))])
-    return hashlib.sha256(facts.encode()).hexdigest()
+    facts = [cube.id, cube.owner, sorted(set(private_to)), *([giver] if giver else [])]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def cube_key(cube_id: str) -> str:

@@ -70,7 +70,7 @@ class Codec(Protocol[S]):
         """Read a file that `pack` made for this very header.
 
         FormatError where it is damaged, of another header, or no such file at all; NotFound where
-        there is no file.
+        there is no file; BackendError where it is there and cannot be read now.
         """
         ...
 

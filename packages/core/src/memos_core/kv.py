@@ -14,6 +14,7 @@ from memos_core.governance import NEEDS
 from memos_core.segment import EngineIdentity, Origin
 from memos_core.vault import artifacts
 from memos_core.vault.artifacts import Artifact
+from memos_core.vault.derived import EVICTED
 from memos_core.vault.view import View
 
 
@@ -82,7 +83,7 @@ def evicted(core: Core, principal: Principal, segments: Sequence[Segment]) -> in
     """
     with core.catalog.read() as view:
         found = _known(view, principal, segments, NEEDS["evict"])
-    return core.derived.refuse(list(found), reason="evicted")
+    return core.derived.refuse(list(found), reason=EVICTED)
 
 
 def pin(core: Core, principal: Principal, segment: Segment, *, pinned: bool) -> None:
@@ -95,7 +96,10 @@ def pin(core: Core, principal: Principal, segment: Segment, *, pinned: bool) -> 
 def verified(
     core: Core, principal: Principal, segments: Sequence[Segment], progress: Callable[[int, int], None]
 ) -> Verified:
-    """Read every file and compare it with its name; delete what does not match."""
+    """Read every file and compare it with its name; delete what does not match.
+
+    BackendError where one cannot be read now; it is not deleted for that.
+    """
     damaged: dict[str, FormatError | NotFound] = {}
     with core.catalog.read() as view:
         found = _known(view, principal, segments, NEEDS["verify_segments"])

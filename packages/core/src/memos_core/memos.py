@@ -274,7 +274,8 @@ class MemOS(Loading, Working, Planning, SegmentVerbs, AdapterVerbs):
         """Erase what somebody owns or said, in every cube that you govern; return the receipt.
 
         Their own cubes go whole. In the others: the memories that they wrote, those whose words are
-        theirs, their tellings of the rest, their records, their rights; frozen memories, too. You may
+        theirs, their tellings of the rest, their records, their rights, the states under their system
+        texts; frozen memories, too. You may
         also name yourself: then your own cubes go, your groups, and what you wrote in other people's
         cubes, as far as you may write there; what of it is frozen stays and is counted in `left`.
         """

@@ -65,6 +65,7 @@ class Runtime:
         self.engine, self.form = engine, form
         checked_within(disk_bytes, 0, 1 << 62, what="disk_bytes")
         self._levels: Levels[State] = engines.levels(engine, device_bytes=device_bytes, host_bytes=host_bytes)
+        self._form = form
         self._answerer = Answerer(engine, self._levels, form=form, disk_bytes=disk_bytes)
         self._teacher: Teacher | None = None
         self._wardrobe = Wardrobe(
@@ -124,8 +125,8 @@ class Runtime:
         fits, else the kind "persona" and what has a priority, up to half of the budget.
 
         With `compose`, every memory is a segment of its own and none is computed in place: faster
-        where memories come in ever new mixes, and near the right answer, not equal to it. `reuse`
-        False computes everything and stores nothing.
+        where memories come in ever new mixes, and near the right answer, not equal to it; InvalidInput
+        where it asks for what the form cannot do. `reuse` False computes everything and stores nothing.
 
         With `adapter`, the cube's adapter answers (see `train`) if there is one that passed and is not
         stale: what it was taught is not said again, everything newer is. Else all is said in the
@@ -168,9 +169,12 @@ class Runtime:
         plan, asked = Plan(head=head), question(turns)
         blend = adapter if isinstance(adapter, Blend) else None
         worn = Worn(self._answerer)
+        if compose is not None:
+            compose = compose.of(self._form)
         if adapter:
             worn, reuse = self._worn(cube, asked, compose=compose, blend=blend), reuse and blend is None
         if cube is not None:
+            cube._core.derived.holders.add(self._levels)  # also where nothing is kept: buffers are scrubbed
             plan = briefed(
                 cube,
                 head,
@@ -329,8 +333,9 @@ class Runtime:
     def close(self) -> None:
         """Release the model and the states in RAM. Closing twice is no error."""
         self._closed = True
-        self._levels.clear()
+        self._levels.close()
         self._wardrobe.close()
+        self._teacher = None  # it holds the model
         self.engine.close()
 
     def __enter__(self) -> Self:

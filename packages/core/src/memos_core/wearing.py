@@ -12,7 +12,7 @@ from memos_core import lora
 from memos_core.activation.answer import Answerer
 from memos_core.activation.taught import Taught
 from memos_core.adapter import base_of
-from memos_core.errors import FormatError, InvalidInput, MemOSError, NotFound
+from memos_core.errors import BackendError, FormatError, InvalidInput, MemOSError, NotFound
 from memos_core.inference import AnyEngine
 from memos_core.memcube import MemCube
 from memos_core.memory import checked_within
@@ -124,10 +124,10 @@ class Wardrobe:
         core.derived.holders.add(self._taught)
         try:
             answerer = self._taught.get(keys, lambda: self._put_on(found, teacher))
-        except _Damaged as exc:
+        except _Unread as exc:
             log.warning("an adapter cannot be read", extra={"cause": str(exc)})
             core.derived.unread([exc.key], exc.cause)
-            return Worn(self._plain, why_not="its file is damaged or not in this folder: train it again")
+            return Worn(self._plain, why_not=exc.why_not)
         for each in found:
             with core.reading(each.cube._principal, each.cube.id) as (_view, header):
                 servable = core.derived.servable(header, [each.artifact.key])
@@ -144,8 +144,8 @@ class Wardrobe:
         for each in sorted(found, key=lambda one: one.artifact.key):
             try:
                 packed.append(layout.unpack(each.cube._core.blobs.get(each.artifact.blob)))
-            except (FormatError, NotFound) as exc:
-                raise _Damaged(each.artifact.key, exc) from exc
+            except (FormatError, NotFound, BackendError) as exc:
+                raise _Unread(each.artifact.key, exc) from exc
         if len(packed) == 1:
             weights, digest = packed[0].weights, packed[0].header.tensors
         else:
@@ -154,15 +154,21 @@ class Wardrobe:
         try:
             return self._answering(teacher.engine_with(weights, digest=digest))
         except InvalidInput as exc:
-            raise _Damaged(found[0].artifact.key, exc) from exc
+            raise _Unread(found[0].artifact.key, exc) from exc
 
 
-class _Damaged(Exception):
-    """An adapter that cannot be put on; it never leaves this module."""
+class _Unread(Exception):
+    """An adapter that cannot be put on, damaged or not; it never leaves this module."""
 
     def __init__(self, key: str, cause: MemOSError) -> None:
         super().__init__(str(cause))
         self.key, self.cause = key, cause
+
+    @property
+    def why_not(self) -> str:
+        if isinstance(self.cause, BackendError):
+            return "its file cannot be read now"
+        return "its file is damaged or not in this folder: train it again"
 
 
 def checked(cube: MemCube, blend: Blend) -> Sequence[MemCube]:

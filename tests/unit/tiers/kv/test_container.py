@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import pickle
 import random
 from contextlib import suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memos_core.errors import FormatError, NotFound
+from memos_core.errors import BackendError, FormatError, NotFound
 from memos_core.segment import EngineIdentity, Origin, SegmentHeader, segment_header
 from memos_core.tiers.kv import container
 
@@ -28,6 +29,7 @@ ARRAYS = {
     "truth": np.array([True, False]),
 }
 ZEROS = b"0" * 64
+OPEN_FILES = Path("/proc/self/fd")
 
 
 def header(salt: str = "mira") -> SegmentHeader:
@@ -101,6 +103,30 @@ def test_no_file_is_not_found(tmp_path):
         container.read(tmp_path / "none", header())
     with pytest.raises(NotFound):
         container.header_of(tmp_path / "none")
+
+
+@pytest.mark.skipif(not OPEN_FILES.exists(), reason="open files are counted as Linux lists them")
+def test_arrays_that_are_held_hold_no_file_open(path):
+    before = len(list(OPEN_FILES.iterdir()))
+    held = [container.read(path, header()) for _ in range(8)]
+    assert len(list(OPEN_FILES.iterdir())) == before
+    assert len(held) == 8
+
+
+def test_what_was_read_stays_as_it_was_whatever_becomes_of_the_file(path):
+    arrays, _ = container.read(path, header())
+    with path.open("r+b") as file:
+        file.truncate(0)
+    assert arrays["keys.0"].tolist() == ARRAYS["keys.0"].tolist()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a link that leads to itself")
+@pytest.mark.parametrize("read", [lambda path: container.read(path, header()), container.header_of])
+def test_a_file_that_cannot_be_opened_is_neither_damaged_nor_gone(tmp_path, read):
+    path = tmp_path / "segment"
+    path.symlink_to(path)
+    with pytest.raises(BackendError, match="cannot be read now"):
+        read(path)
 
 
 def test_a_folder_is_no_segment(tmp_path):

@@ -8,9 +8,10 @@ pytest.importorskip("torch")
 import torch
 
 from memos_core.errors import InvalidInput
-from memos_core.tiers.kv.forms import LAST, Form, chosen, form_of
+from memos_core.tiers.kv.forms import Form, form_of
 from memos_core.tiers.kv.int8 import SINK, by_channel, by_token, restored
 from memos_core.tiers.kv.rope import Rotation
+from memos_core.tiers.kv.sparse import LAST, chosen
 from memos_core.tiers.kv.states import TensorState
 from tests.unit.tiers.kv.segments import LAYERS, a_rotation, a_state
 
@@ -28,6 +29,11 @@ from tests.unit.tiers.kv.segments import LAYERS, a_rotation, a_state
 )
 def test_a_form_has_one_name(name, form):
     assert form_of(name) == form
+
+
+@pytest.mark.parametrize(("name", "whole"), [("exact", True), ("int8", True), ("int8+sparse-99", False)])
+def test_a_form_says_whether_every_token_is_stored(name, whole):
+    assert form_of(name).is_whole == whole
 
 
 @pytest.mark.parametrize(

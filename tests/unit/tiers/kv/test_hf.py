@@ -230,6 +230,28 @@ def test_rooms_are_used_again_and_forget_what_was_in_them() -> None:
     assert back.keys[0].is_contiguous()
 
 
+def test_rooms_are_overwritten_at_once_where_free_and_else_when_they_come_back() -> None:
+    rooms = Rooms(layers=1)
+    state = TensorState(start=0, end=6, keys=(drawn(6)[0],), values=(drawn(6)[0],))
+    with rooms.attached([state], capacity=9, device=CPU) as free:
+        pass
+    rooms.scrub()
+    assert not free.layers[0].keys.any()
+    with rooms.attached([state], capacity=9, device=CPU) as lent:
+        rooms.scrub()
+        assert torch.equal(lent.layers[0].keys[0, :, :6], state.keys[0])
+    assert lent is free
+    assert not lent.layers[0].keys.any()
+    assert not lent.layers[0].values.any()
+
+
+def test_rooms_that_are_closed_keep_nothing() -> None:
+    rooms = Rooms(layers=1)
+    with rooms.attached([], capacity=9, device=CPU):
+        rooms.close()
+    assert not rooms._free
+
+
 def test_rooms_fit_states_of_another_shape_and_dtype() -> None:
     rooms = Rooms(layers=1)
     for like in (drawn(6)[0], drawn(6)[0].to(torch.bfloat16), torch.randn(3, 6, 8)):

@@ -173,6 +173,22 @@ def test_a_prefill_finds_nothing_of_the_one_before(engine, cached):
     assert cached == [0]
 
 
+@pytest.mark.parametrize("scrubbed", [False, True])
+def test_the_slot_is_emptied_when_something_is_erased(engine, scrubbed):
+    ids = conversation(engine, 7, range(3)).ids
+    answer(engine, ids)
+    if scrubbed:
+        engine.scrub()
+    step = engine._worker.submit(engine._server.compute, ids, tokens=0).result()
+    assert (step.cached == 0) == scrubbed
+
+
+def test_a_closed_engine_has_nothing_to_empty():
+    with closing(LlamaCppEngine.open(**SMALL)) as gone:
+        pass
+    gone.scrub()
+
+
 def test_no_port_is_opened_and_nobody_else_may_enter(engine):
     if not hasattr(socket, "AF_UNIX"):
         pytest.skip("this system has no Unix sockets")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from memos_core.activation import composed
@@ -13,7 +14,7 @@ from memos_core.activation.keeper import KIND, Attached, Keeper, Made, links
 from memos_core.activation.plan import Plan
 from memos_core.activation.stops import Stops
 from memos_core.cube import CubeHeader
-from memos_core.errors import InvalidInput
+from memos_core.errors import Closed, InvalidInput
 from memos_core.inference import AnyEngine, Prompt, State, Token
 from memos_core.reply import Prefix, Reply, Reuse, Sampling
 from memos_core.segment import SegmentHeader
@@ -94,8 +95,11 @@ class Answerer:
         self._form, self._disk_bytes = form, disk_bytes
 
     def answered(self, request: Request) -> Generator[str, None, Reply]:
-        """Yield the answer's texts; return the reply."""
-        base = self._based(request)
+        """Yield the answer's texts; return the reply. It may outlive its store and its cube."""
+        try:
+            base = self._based(request)
+        except Closed:
+            request, base = replace(request, place=None, why_not="the store was closed"), Attached()
         stops = Stops(request.sampling.stop)
         count = _Count(request.begin)
         texts: list[str] = []
@@ -190,9 +194,12 @@ class Answerer:
             return 0
         derived = request.place.derived
         cube = request.place.cube
-        built = self._keeper.store(derived, cube, self._with_room(derived, cube, made))
-        if built:
-            derived.fit(KIND, lambda held, now: self._beyond_budget(_entries(held, derived.soon()), now))
+        built = 0
+        with suppress(Closed):  # then the folder may be another's, and nothing is to be kept in it
+            room = self._with_room(derived, cube, made)
+            built = self._keeper.store(derived, cube, room, giver=request.plan.giver)
+            if built:
+                derived.fit(KIND, lambda held, now: self._beyond_budget(_entries(held, derived.soon()), now))
         return built
 
     def _with_room(self, derived: Derived, cube: CubeHeader, made: Sequence[Made]) -> list[Made]:

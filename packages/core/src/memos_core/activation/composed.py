@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from memos_core.activation.keeper import Attached, Keeper, free_links, links
@@ -12,6 +12,7 @@ from memos_core.cube import CubeHeader
 from memos_core.errors import InvalidInput
 from memos_core.inference import AnyEngine, Composer, Prompt, State
 from memos_core.segment import SegmentHeader
+from memos_core.tiers.kv.forms import form_of
 from memos_core.vault.artifacts import Artifact
 from memos_core.vault.derived import Derived
 
@@ -21,17 +22,33 @@ class Composition:
     """How composed segments are mended: see `memos_core.inference.Composer`.
 
     `recompute` is "none", "first" (`amount` tokens of each segment) or "deviating" (that share of
-    all tokens).
+    all tokens). None is "first" where segments are stored whole, and "none" where only some of their
+    tokens are (the forms "sparse-…"): these cannot be computed anew.
     """
 
-    recompute: str = "first"
+    recompute: str | None = None
     amount: float = 16
 
     def __post_init__(self) -> None:
-        if self.recompute not in ("none", "first", "deviating"):
+        if self.recompute not in (None, "none", "first", "deviating"):
             raise InvalidInput(f'recompute is "none", "first" or "deviating", not {self.recompute!r}')
         if self.amount < 0:
             raise InvalidInput(f"amount must be 0 or more, not {self.amount!r}")
+
+    def of(self, form: str) -> Composition:
+        """Return what is done with segments of this form; InvalidInput where it cannot be done.
+
+        A segment that was just made is whole whatever its form; it will not be when it is read again.
+        """
+        is_whole = form_of(form).is_whole
+        if self.recompute is None:
+            return replace(self, recompute="first" if is_whole else "none")
+        if self.recompute != "none" and not is_whole:
+            raise InvalidInput(
+                f"segments of the form {form!r} lack tokens, and nothing can be computed anew in them: "
+                f'compose them with recompute="none", or leave it out'
+            )
+        return self
 
 
 def attached(
@@ -45,7 +62,10 @@ def attached(
     form: str,
     how: Composition,
 ) -> Attached:
-    """Return the shared head and one composed state of all memories after it; what lacks is made."""
+    """Return the shared head and one composed state of all memories after it; what lacks is made.
+
+    `how` is settled for the form (`Composition.of`).
+    """
     composer = _composer(engine)
     heads = links(plan, prompt, engine.identity, form=form, cumulative=False)[:1]
     done = Attached()
@@ -62,7 +82,7 @@ def attached(
             head,
             states,
             prompt.ids[: head.end + sum(len(header.ids) for header, _ in parts)],
-            recompute=how.recompute,
+            recompute=how.recompute or "none",
             amount=how.amount,
         ),
     ]

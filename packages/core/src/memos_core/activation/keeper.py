@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, field
 
 from memos_core.activation.plan import Plan
 from memos_core.cube import CubeHeader
-from memos_core.errors import BackendError, FormatError, NotFound
+from memos_core.errors import BackendError, Closed, FormatError, NotFound
 from memos_core.inference import AnyEngine, Prompt, State
 from memos_core.segment import EngineIdentity, Origin, SegmentHeader, segment_header
 from memos_core.tiers.kv.eviction import Entry, spread
 from memos_core.tiers.kv.levels import Levels, Worth
-from memos_core.vault.artifacts import Artifact
+from memos_core.vault.artifacts import GIVER, Artifact
 from memos_core.vault.derived import Derived
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,13 @@ class Made:
     seconds: float
 
 
-def facts_of(header: SegmentHeader) -> dict[str, object]:
-    """Return what is written down about a segment beside what every artifact has."""
-    return {
+def facts_of(header: SegmentHeader, *, giver: str = "") -> dict[str, object]:
+    """Return what is written down about a segment beside what every artifact has.
+
+    With a `giver`, who gave the system text in it, nobody else is shown that it exists.
+    """
+    given = {GIVER: giver} if giver else {}
+    return given | {
         "parent": header.parent,
         "start": header.start,
         "tokens": len(header.ids),
@@ -180,8 +184,8 @@ class Keeper:
             return held
         try:
             state = self._levels.raised(self._engine.codec.unpack(derived.path(artifact), header))
-        except (FormatError, NotFound) as exc:
-            log.warning("a KV segment cannot be read and will be made anew", extra={"cause": str(exc)})
+        except (FormatError, NotFound, BackendError) as exc:
+            log.warning("a KV segment cannot be read and is computed instead", extra={"cause": str(exc)})
             derived.unread([header.key], exc)
             return None
         worth = Worth(build=artifact.build_seconds, parent=header.parent)
@@ -189,10 +193,14 @@ class Keeper:
         return state, "disk"
 
     def _hold(self, derived: Derived, cube: CubeHeader, key: str, state: State, worth: Worth) -> None:
-        """Keep a state in RAM, unless it went stale while it was on its way there."""
+        """Keep a state in RAM, unless it went stale or its store was closed on the way there."""
         self._levels.put(key, state, worth=worth)
-        if not derived.servable(cube, [key]):
-            self._levels.drop([key])
+        is_servable = False
+        try:
+            is_servable = key in derived.servable(cube, [key])
+        finally:
+            if not is_servable:
+                self._levels.drop([key])
 
     def make(self, header: SegmentHeader, ids: Sequence[int], base: Sequence[State]) -> Made:
         """Compute one segment after `base`."""
@@ -200,22 +208,25 @@ class Keeper:
         state = self._engine.prefill(ids, base)
         return Made(header=header, state=state, seconds=time.perf_counter() - begin)
 
-    def store(self, derived: Derived, cube: CubeHeader, made: Sequence[Made]) -> int:
-        """Keep what was made, on disk and in RAM; return how many segments were.
+    def store(self, derived: Derived, cube: CubeHeader, made: Sequence[Made], *, giver: str = "") -> int:
+        """Keep what was made, on disk and in RAM; return how many segments were stored.
 
-        A disk that does not take them costs the next caller time, and this one nothing.
+        A disk that does not take them costs the next caller time, and this one nothing. So it is where
+        the cube was erased or the store closed while the answer was being said. One that is
+        stored already, in a file that could not be read here, is held in RAM. `giver` is the plan's.
         """
         kept = 0
         for each in made:
             try:
-                is_new = self._store(derived, cube, each)
-            except BackendError as exc:
+                kept += self._store(derived, cube, each, giver)
+            except (BackendError, NotFound, Closed) as exc:
                 log.warning("a KV segment was not stored", extra={"cause": str(exc)})
-                return kept
-            if is_new:
+                break
+        stored = derived.servable(cube, [each.header.key for each in made])
+        for each in made:
+            if each.header.key in stored:
                 worth = Worth(build=each.seconds, parent=each.header.parent)
                 self._hold(derived, cube, each.header.key, each.state, worth)
-                kept += 1
         return kept
 
     def entry(self, made: Made, now: float) -> Entry:
@@ -228,7 +239,7 @@ class Keeper:
             parent=made.header.parent,
         )
 
-    def _store(self, derived: Derived, cube: CubeHeader, made: Made) -> bool:
+    def _store(self, derived: Derived, cube: CubeHeader, made: Made, giver: str) -> bool:
         header = made.header
         return derived.store(
             cube.id,
@@ -236,7 +247,7 @@ class Keeper:
             kind=KIND,
             engine=header.identity.digest,
             data=self._engine.codec.pack(made.state, header),
-            facts=facts_of(header),
+            facts=facts_of(header, giver=giver),
             build_seconds=made.seconds,
             sources=header.sources,
         )

@@ -43,14 +43,16 @@ class Part:
 class Plan:
     """The system text in parts: what is the same next time, and what is for this question only.
 
-    `group` names who may read all of it; "" where there is no cube. `behind` are memories that are
-    not said because the model was taught them: its states come from them all the same.
+    `group` names who may read all of it; "" where there is no cube. `giver` is who gave the system text,
+    "" where there is only ours: it is no memory, so nobody else may read it. `behind` are memories that
+    are not said because the model was taught them: its states come from them all the same.
     """
 
     head: str
     stable: tuple[Part, ...] = ()
     volatile: tuple[Part, ...] = ()
     group: str = ""
+    giver: str = ""
     behind: tuple[Origin, ...] = ()
 
     @property
@@ -82,8 +84,9 @@ def planned(
     known = {memory.id for memory in kept}
     spent = sum(cost(memory) for memory in kept)
     fresh = within([memory for memory in recalled if memory.id not in known], budget - spent)
+    giver = cube.access.principal if system else ""
     if not kept and not fresh:
-        return Plan(head=system, group=access_group(cube, ()))
+        return Plan(head=system, group=access_group(cube, (), giver=giver), giver=giver)
     private = [
         memory.header.governance.owner
         for memory in (*kept, *fresh)
@@ -94,7 +97,8 @@ def planned(
         head=f"{system or SYSTEM_TEXT}\n\n{PREFACE}\n",
         stable=parted(kept, most=most),
         volatile=parted(fresh, most=most if one_each else budget),
-        group=access_group(cube, private),
+        group=access_group(cube, private, giver=giver),
+        giver=giver,
     )
 
 

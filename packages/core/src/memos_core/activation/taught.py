@@ -35,6 +35,9 @@ class Taught:
             for held in [held for held in self._held if not held.isdisjoint(keys)]:
                 del self._held[held]
 
+    def scrub(self) -> None:
+        """Nothing: what is computed with an adapter on is computed in the model's own working memory."""
+
     def clear(self) -> None:
         """Let go of all."""
         with self._lock:

@@ -21,7 +21,7 @@ from memos_core.interchange.manifest import Manifest, Part
 from memos_core.segment import EngineIdentity, Origin, SegmentHeader, segment_header
 from memos_core.tiers.kv import container
 from memos_core.vault import artifacts
-from memos_core.vault.artifacts import Artifact
+from memos_core.vault.artifacts import GIVER, Artifact
 from memos_core.vault.view import View
 
 SEGMENT_LIMIT: Final = 16 << 30  # bytes
@@ -34,11 +34,12 @@ log = logging.getLogger(__name__)
 def packed(core: Core, view: View, cube: CubeHeader, packer: Packer) -> int:
     """Put the cube's states into a file, those that whoever entered may know of; return how many.
 
-    One whose file is damaged or gone is left out: it is derived.
+    One whose file is damaged or gone is left out: it is derived. So is one with a system text in it,
+    which is nothing of the cube's.
     """
     count = 0
     for each in artifacts.listed(view.connection, cube, kind=KIND, now=view.now):
-        if each.stale is not None or not _is_sound(core, each):
+        if each.stale is not None or GIVER in each.facts or not _is_sound(core, each):
             continue
         path = f"kv/{each.key}.safetensors"
         with (

@@ -12,7 +12,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, not_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from memos_core.cube import Access, CubeHeader, Right
 from memos_core.lineage import Product
@@ -23,6 +36,10 @@ from memos_core.vault.statements import in_sight, in_time, visible_to
 
 NOBODY: Final = ""
 """The owner of a cube that was erased, until the files made from it are gone. No principal is called so."""
+
+
+GIVER: Final = "giver"
+"""Among an artifact's facts: who gave words in it that are no memory, a system text. It is theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +80,10 @@ def record(connection: Connection, cube: CubeHeader, made: Made, *, now: datetim
     """Write the row and its lineage; return whether it was written.
 
     It is not where one of its sources is gone or has another version by now, nor where the same
-    artifact is recorded already.
+    artifact is recorded already, nor in a cube that was erased.
     """
+    if cube.owner == NOBODY:
+        return False
     seqs = _present(connection, cube, made.sources, now=now)
     if seqs is None:
         return False
@@ -155,6 +174,12 @@ def outdate_keys(connection: Connection, keys: Collection[str], *, reason: str) 
     return sum(_mark(connection, artifacts.c.key.in_(part), reason) for part in parts(list(keys)))
 
 
+def outdate_given(connection: Connection, name: str, *, cube: CubeHeader | None = None) -> int:
+    """Mark what holds words that somebody gave, in a cube or in all, as stale; return how many artifacts."""
+    which = artifacts.c.facts[GIVER].as_string() == name
+    return _mark(connection, which if cube is None else which & (artifacts.c.cube_id == cube.id), "erased")
+
+
 def _mark(connection: Connection, which: Any, reason: str, *, now: datetime | None = None) -> int:
     if now is not None:
         renewal.order(connection, which, now=now)
@@ -192,7 +217,8 @@ def remove(connection: Connection, keys: Collection[str]) -> None:
 def listed(connection: Connection, cube: CubeHeader, *, kind: str, now: datetime) -> list[Artifact]:
     """Return the artifacts that whoever entered the cube may know of, stale ones too, oldest first.
 
-    What was made from a memory that they may not see does not exist for them.
+    What was made from a memory that they may not see does not exist for them, nor what holds words that
+    somebody else gave: both exist for who governs the cube.
     """
     query = select(artifacts, _overdue(now).label("overdue"))
     query = query.where(artifacts.c.kind == kind, artifacts.c.cube_id == cube.id, _shown(cube))
@@ -216,7 +242,11 @@ def _shown(cube: CubeHeader) -> ColumnElement[bool]:
     made_from = lineage.alias("made_from")
     hidden = select(made_from.c.memory_seq).join(memories, memories.c.seq == made_from.c.memory_seq)
     hidden = hidden.where(made_from.c.artifact_seq == artifacts.c.seq, not_(visible_to(cube.access)))
-    return not_(hidden.correlate(artifacts).exists())
+    shown = not_(hidden.correlate(artifacts).exists())
+    if cube.access.whole:
+        return shown
+    giver = artifacts.c.facts[GIVER].as_string()
+    return and_(shown, or_(giver.is_(None), giver == cube.access.principal))
 
 
 def _overdue(now: datetime) -> ColumnElement[bool]:
@@ -258,6 +288,15 @@ def products_of(connection: Connection, cube: CubeHeader, seq: int, *, now: date
     return [
         Product(version=version, **{name: getattr(each, name) for name in names}) for each, version in rows
     ]
+
+
+def alive(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Return those of these keys that have a row which is not stale."""
+    found: set[str] = set()
+    for part in parts(list(keys)):
+        query = select(artifacts.c.key).where(artifacts.c.key.in_(part), artifacts.c.stale.is_(None))
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def blobs_in_use(connection: Connection) -> set[str]:

@@ -71,12 +71,18 @@ class Blobs:
             _sync_folder(self._folder)
 
     def get(self, name: str) -> bytes:
-        """Return a blob's bytes. Raises NotFound where it is missing, FormatError where it is damaged."""
+        """Return a blob's bytes.
+
+        Raises NotFound where it is missing, FormatError where it is damaged, BackendError where it
+        cannot be read now.
+        """
         path = self._path(name)
         try:
             data = path.read_bytes()
         except FileNotFoundError as exc:
             raise NotFound("blob", name) from exc
+        except OSError as exc:
+            raise BackendError(f"blob {name} cannot be read now ({exc}): see to that and ask again") from exc
         if hashlib.sha256(data).hexdigest() != name:
             raise FormatError(f"blob {name} is damaged: its bytes do not match its name")
         return data

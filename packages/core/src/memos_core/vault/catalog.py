@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, bindparam, delete, update
 
 from memos_core.cube import SYSTEM, Principal
+from memos_core.errors import Closed
 from memos_core.vault import meters, tx_life
 from memos_core.vault.dialect import BESIDE, Cell
 from memos_core.vault.engine import dialect_for
@@ -29,7 +30,10 @@ def utc_now() -> datetime:
 
 
 class Catalog:
-    """The store's truth, made or upgraded as needed: an SQLite file, or a PostgreSQL database at a URL."""
+    """The store's truth, made or upgraded as needed: an SQLite file, or a PostgreSQL database at a URL.
+
+    After `close` every transaction raises Closed: the folder may be another's by then.
+    """
 
     def __init__(self, where: Path | URL, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.clock = clock
@@ -38,6 +42,7 @@ class Catalog:
         self._reading = self._engine.execution_options(**self.dialect.reading)
         self._beside = self._engine.execution_options(**{BESIDE: True})
         self._writing = threading.RLock()
+        self._closed = False
         self._embedder = ""  # as whoever looked last has found it
         self.uses = Uses(self._write_uses, clock)
         with ExitStack() as undo, self.dialect.translated():
@@ -49,6 +54,7 @@ class Catalog:
     @contextmanager
     def read(self) -> Generator[View]:
         """Open a snapshot; it does not see what is committed meanwhile."""
+        self._check_open()
         with self.dialect.translated(), self._reading.connect() as connection:
             yield View(connection, now=self.clock(), noticed=self._notice)
 
@@ -60,6 +66,10 @@ class Catalog:
             yield tx
         if tx.replaced:
             self.uses.correct(tx.replaced)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed
 
     def _notice(self, embedder: str) -> None:
         self._embedder = embedder
@@ -110,6 +120,7 @@ class Catalog:
     def vacuum(self) -> None:
         """Write everything anew, so that no page holds more than what is there now."""
         with self._writing:
+            self._check_open()
             self.dialect.rewrite(self._engine)
 
     def cells(self) -> Iterator[Cell]:
@@ -125,12 +136,15 @@ class Catalog:
     @contextmanager
     def connection(self) -> Generator[Connection]:
         """Open a bare writing transaction, for the queue."""
-        with self._writing, self.dialect.translated(), self._engine.begin() as connection:
-            yield connection
+        with self._writing:
+            self._check_open()
+            with self.dialect.translated(), self._engine.begin() as connection:
+                yield connection
 
     @contextmanager
     def beside(self) -> Generator[Connection]:
         """Open a transaction beside whoever writes, on a server: it has to hold its rows itself."""
+        self._check_open()
         with self.dialect.translated(), self._beside.begin() as connection:
             yield connection
 
@@ -140,9 +154,15 @@ class Catalog:
         return dict(given)
 
     def close(self) -> None:
-        """Scrub, and let go of the database; SQLite folds its log in when the last connection goes."""
+        """Scrub, and let go of the database; SQLite folds its log in when the last connection goes.
+
+        Closing twice is no error.
+        """
         with self._writing:
+            if self._closed:
+                return
             try:
                 self.scrub()
             finally:
+                self._closed = True
                 self._engine.dispose()

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from memos_core import adapter
 from memos_core.cube import SYSTEM, CubeHeader
-from memos_core.errors import BackendError, MemOSError, NotFound
+from memos_core.errors import BackendError, Closed, MemOSError, NotFound
 from memos_core.segment import Origin
 from memos_core.vault import artifacts, meters
 from memos_core.vault.artifacts import Artifact, Made
@@ -21,6 +21,7 @@ from memos_core.vault.catalog import Catalog
 
 log = logging.getLogger(__name__)
 
+EVICTED = "evicted"  # the reason that is none of the memory's: it lacks room, or somebody wants it gone
 USES_HELD = 64  # uses counted in RAM before they are written down
 
 
@@ -31,15 +32,23 @@ class Holder(Protocol):
         """Let go of these at once."""
         ...
 
+    def scrub(self) -> object:
+        """Overwrite what working memory, which nobody reads any more, has left of anything."""
+        ...
+
 
 Seer = Callable[[], Mapping[str, float]]
 
 
 class Derived:
-    """The store's artifacts. Safe from several threads.
+    """The store's artifacts. Safe from several threads. After `close` every verb raises Closed.
 
     Whoever keeps artifacts in RAM registers in `holders` and is told what has to go. Whoever foresees what
     is asked registers in `seers`: something that returns the uses a second to expect right now, by cube.
+
+    What another process of a shared store erased has no row any more. This one compares what it was
+    shown with the rows whenever it serves, deletes or sweeps something, and lets go of the rest: of the
+    copies in RAM, and of the files in this folder.
     """
 
     def __init__(self, catalog: Catalog, blobs: Blobs, *, is_shared: bool = False) -> None:
@@ -49,6 +58,9 @@ class Derived:
         self._uses: dict[str, tuple[int, float]] = {}
         self._counting = threading.Lock()
         self._storing = threading.Lock()  # a file without a row yet is not an orphan
+        self._shown: dict[str, str] = {}  # files by key, of what somebody here may hold in RAM
+        self._showing = threading.Lock()
+        self._closed = False
 
     def store(
         self,
@@ -66,10 +78,12 @@ class Derived:
         """Keep an artifact; return whether it was kept.
 
         It is not if a source changed while it was made, or if it is there already. Raises
-        BackendError if the disk does not take it; then nothing is left of it. What it took to train an
-        adapter is noted, kept or not, unless that was done in another store (`is_import`).
+        BackendError if the disk does not take it, NotFound if the cube is gone; then nothing is left of
+        it. What it took to train an adapter is noted, kept or not, unless that was done in another store
+        (`is_import`).
         """
         with self._storing:
+            self._check_open()
             blob = self._blobs.put(data)
             made = Made(
                 key=key,
@@ -98,8 +112,59 @@ class Derived:
 
     def servable(self, cube: CubeHeader, keys: Sequence[str]) -> dict[str, Artifact]:
         """Return by key those of the cube's artifacts that may be served."""
+        shown = self._was_shown()
         with self._catalog.read() as view:
-            return artifacts.servable(view.connection, cube, keys, now=view.now)
+            found = artifacts.servable(view.connection, cube, keys, now=view.now)
+            gone = shown.keys() - artifacts.alive(view.connection, shown)
+        with self._showing:
+            self._shown |= {key: each.blob for key, each in found.items()}
+        self._let_go({key: shown[key] for key in gone})
+        return found
+
+    def _was_shown(self) -> dict[str, str]:
+        """Return, before a snapshot is opened, what others may have erased: in it all the rest has a row."""
+        with self._showing:
+            return dict(self._shown) if self._is_shared else {}
+
+    def _let_go(self, gone: Mapping[str, str]) -> None:
+        """Drop what others erased or evicted, from RAM and from this folder; `gone` are files by key.
+
+        A file that a stale row still names is looked at again: whoever deletes the row may not reach it.
+        """
+        if not gone:
+            return
+        self._forget(gone)
+        self._drop(gone)
+        self.scrub()
+        with self._storing:
+            with self._catalog.read() as view:
+                known = artifacts.blobs_in_use(view.connection)
+            owed = {key: blob for key, blob in gone.items() if blob in known or not self._deleted(blob)}
+        with self._showing:
+            self._shown |= owed
+
+    def _drop(self, keys: Collection[str]) -> None:
+        for holder in list(self.holders):
+            holder.drop(keys)
+
+    def scrub(self) -> None:
+        """Overwrite what working memory has left of words that were erased, stored or not."""
+        for holder in list(self.holders):
+            holder.scrub()
+
+    def _deleted(self, blob: str) -> bool:
+        """Delete a file; return whether it is gone."""
+        try:
+            self._blobs.delete(blob)
+        except OSError as exc:
+            log.warning("a stale file was not deleted yet", extra={"blob": blob, "cause": str(exc)})
+            return False
+        return True
+
+    def _forget(self, keys: Collection[str]) -> None:
+        with self._showing:
+            for key in keys:
+                self._shown.pop(key, None)
 
     def path(self, artifact: Artifact) -> Path:
         """Return where an artifact's file is."""
@@ -113,34 +178,34 @@ class Derived:
         return marked
 
     def unread(self, keys: Collection[str], cause: MemOSError) -> None:
-        """Delete artifacts whose files could not be read.
+        """Delete artifacts whose files turned out to be damaged or gone.
 
-        In a shared store a file that is not there may lie in the folder of another process: then the
-        artifact stays.
+        A file that cannot be read now (too many are open, its owner is another) may be sound: the artifact
+        stays. So it does in a shared store where there is none: it may lie in another process' folder.
         """
-        if not (self._is_shared and isinstance(cause, NotFound)):
-            self.refuse(keys, reason="damaged")
+        if isinstance(cause, BackendError) or (self._is_shared and isinstance(cause, NotFound)):
+            return
+        self.refuse(keys, reason="damaged")
 
     def discard(self) -> int:
         """Delete what is stale, from RAM and disk, then its rows; return how many.
 
         What the disk does not let go of stays owed, and is never served meanwhile.
         """
+        shown = self._was_shown()
         with self._catalog.read() as view:
             gone = artifacts.stale(view.connection)
+            lost = shown.keys() - artifacts.alive(view.connection, shown) - {each.key for each in gone}
+        self._let_go({key: shown[key] for key in lost})
         if not gone:
             self._drop_erased_cubes()
             return 0
-        for holder in list(self.holders):
-            holder.drop([each.key for each in gone])
-        deleted: list[str] = []
-        for each in gone:
-            try:
-                self._blobs.delete(each.blob)
-            except OSError as exc:
-                log.warning("a stale file was not deleted yet", extra={"blob": each.blob, "cause": str(exc)})
-            else:
-                deleted.append(each.key)
+        keys = [each.key for each in gone]
+        self._forget(keys)  # before they are dropped: whoever comes to hold one later was shown it later
+        self._drop(keys)
+        if any(each.stale != EVICTED for each in gone):
+            self.scrub()
+        deleted = [each.key for each in gone if self._deleted(each.blob)]
         try:
             with self._catalog.connection() as connection:
                 artifacts.remove(connection, deleted)
@@ -163,6 +228,7 @@ class Derived:
         With `grace`, only files that are older than so many seconds: somebody else may be writing one.
         """
         with self._storing:
+            self._check_open()
             with self._catalog.read() as view:
                 known = artifacts.blobs_in_use(view.connection)
             self._blobs.sweep(known, grace=grace)
@@ -186,8 +252,25 @@ class Derived:
         try:
             with self._catalog.connection() as connection:
                 artifacts.count_uses(connection, uses, now=self._catalog.clock())
-        except BackendError as exc:  # a full disk must not make an answer fail
+        except (BackendError, Closed) as exc:  # neither a full disk nor a closed store makes an answer fail
             log.warning("uses of artifacts were not written down", extra={"cause": str(exc)})
+
+    def close(self) -> None:
+        """Wait for what is being stored, and store nothing more: the folder may be another's from now on.
+
+        What is held of it in RAM goes: nobody would tell the holders what was erased meanwhile.
+        """
+        with self._storing:
+            self._closed = True
+        with self._showing:
+            shown, self._shown = self._shown, {}
+        self._drop(shown)
+        if shown:
+            self.scrub()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed
 
     def soon(self) -> Mapping[str, float] | None:
         """Return by cube the uses a second to expect right now, 0 for others; None where nobody foresees."""
@@ -205,4 +288,4 @@ class Derived:
         now = self._catalog.clock().timestamp()
         with self._catalog.read() as view:
             keys = choose(artifacts.of_kind(view.connection, kind), now)
-        return self.refuse(keys, reason="evicted") if keys else 0
+        return self.refuse(keys, reason=EVICTED) if keys else 0

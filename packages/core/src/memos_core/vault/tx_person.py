@@ -62,6 +62,7 @@ def erase_principal(tx: Tx, name: str) -> Erasure:
         elif cube.access.whole or tx.principal.name == name:
             _erase_traces(tx, cube, name, tally)
     if tx.principal.name == name:
+        tally.counts["artifacts"] += artifacts.outdate_given(tx.connection, name)
         _erase_groups(tx, name, tally)
         if ordered := _forget_orders(tx, None, name):
             tally.counts["jobs"] += ordered
@@ -71,6 +72,8 @@ def erase_principal(tx: Tx, name: str) -> Erasure:
 def _erase_traces(tx: Tx, cube: CubeHeader, name: str, tally: Tally) -> None:
     """Erase what a person wrote or said in somebody else's cube; an admin takes their rights away as well."""
     governs = cube.access.whole
+    if governs:
+        tally.counts["artifacts"] += artifacts.outdate_given(tx.connection, name, cube=cube)
     shares = _shares(tx, cube, name)
     rows = [share.row for share in shares if (share.is_all(name) if governs else share.row.owner == name)]
     if not governs:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from memos_core.errors import BackendError
+from memos_core.errors import BackendError, Closed
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,8 @@ class Uses:
             return
         try:
             self._write(counted)
+        except Closed:  # nor must a store that an answer has outlived: what it counts then is lost
+            log.debug("uses were counted after the store was closed")
         except BackendError as exc:  # a full disk must not make a read fail
             log.warning("uses were not written down yet", extra={"cause": str(exc)})
             with self._counting:

@@ -14,9 +14,10 @@ from memos_core.inference import State
 from memos_core.segment import SegmentHeader
 from memos_core.tiers.kv import container
 from memos_core.tiers.kv.container import Array
-from memos_core.tiers.kv.forms import Form, chosen, form_of
+from memos_core.tiers.kv.forms import Form, form_of
 from memos_core.tiers.kv.int8 import SINK, Quantised, by_channel, by_token, restored
 from memos_core.tiers.kv.rope import Rotation, Turn
+from memos_core.tiers.kv.sparse import chosen
 from memos_core.tiers.kv.states import TensorState
 
 _DTYPES = {
@@ -68,8 +69,8 @@ class TensorCodec:
     def unpack(self, path: Path, header: SegmentHeader) -> TensorState:
         """Read a file that `pack` made for this very header, whatever its form.
 
-        An exact state's tensors are the file, mapped. FormatError where it is damaged, of another
-        header, or no such file at all; NotFound where there is no file.
+        FormatError where it is damaged, of another header, or no such file at all; NotFound where
+        there is no file; BackendError where it cannot be read now.
         """
         arrays, extra = container.read(path, header)
         try:

@@ -1,4 +1,4 @@
-"""The file that a segment is stored in: safetensors with our header, memory-mapped and never believed unread.
+"""The file that a segment is stored in: safetensors with our header, never believed unread.
 
 The layout is in docs/formats/kv.md. NumPy only, so that every engine can use it.
 """
@@ -6,25 +6,27 @@ The layout is in docs/formats/kv.md. NumPy only, so that every engine can use it
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
-import mmap
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memos_core.errors import FormatError, NotFound
+from memos_core.errors import BackendError, FormatError, NotFound
 from memos_core.segment import FORMAT, SegmentHeader, from_json, to_json
 
 Array = NDArray[Any]
 
 HEAD_LIMIT = 16 * 2**20  # bytes; a million tokens need less
 
+_CHUNK = 1 << 20  # bytes that are read and hashed at a time, while they are in the processor's cache
 _ZEROS = "0" * 64
 _DIGEST = re.compile("[0-9a-f]{64}")
 _ALIGNMENT = 64  # bytes, of the first tensor; the larger elements come first, so that all are aligned
@@ -46,7 +48,7 @@ _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 
 
 class _Tensor(NamedTuple):
-    """Where a tensor lies; `begin` counts from the file's first byte."""
+    """Where a tensor lies; `begin` counts from the first byte after the head."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -54,11 +56,15 @@ class _Tensor(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """The JSON at the beginning of a file, understood; `raw` are its bytes with the length before them."""
+    """The JSON at the beginning of a file, understood; `raw` are its bytes with the length before them.
+
+    `size` is how many bytes follow.
+    """
 
     raw: bytes
     metadata: Mapping[str, str]
     tensors: Mapping[str, _Tensor]
+    size: int
 
 
 def write(
@@ -97,18 +103,15 @@ def write(
 def read(path: Path, header: SegmentHeader) -> tuple[Mapping[str, Array], Mapping[str, str]]:
     """Return the arrays and the form's parameters of a file that `write` made for this very header.
 
-    The arrays are mapped privately: what is written to them never reaches the file, and the mapping
-    goes when the last of them goes. Until then the file may be removed, but not cut or written to:
-    stored files never are. FormatError where the file is damaged, of another header, or no
-    such file at all; NotFound where there is none.
+    The arrays are a copy in memory: no file stays open for them, and what is written to them never
+    reaches it. FormatError where the file is damaged, of another header, or no such file at all;
+    NotFound where there is none; BackendError where it cannot be read now, which says nothing of it.
     """
-    mapped = _mapped(path)
-    head = _understood(mapped[: 8 + _length(mapped[:8])], len(mapped))
-    _verify(head, mapped)
+    head, data = _loaded(path)
     if _header(head) != header:
         raise FormatError(f"{path.name} is another KV segment than {header.key}: build it anew")
     try:
-        arrays = {name: _array(mapped, tensor) for name, tensor in head.tensors.items()}
+        arrays = {name: _array(data, tensor) for name, tensor in head.tensors.items()}
     except ValueError as exc:
         raise FormatError(f"{path.name} has a tensor of an impossible shape") from exc
     return arrays, _parameters(head)
@@ -117,24 +120,17 @@ def read(path: Path, header: SegmentHeader) -> tuple[Mapping[str, Array], Mappin
 def header_of(path: Path) -> SegmentHeader:
     """Return the header that a file claims; only `read` tells whether its tensors are sound.
 
-    FormatError where it is no such file or cut short; NotFound where there is none.
+    FormatError where it is no such file or cut short; NotFound where there is none; BackendError
+    where it cannot be read now.
     """
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            start = file.read(8)
-            raw = start + file.read(min(_length(start), size))
-    except (FileNotFoundError, NotADirectoryError) as exc:
-        raise NotFound("KV segment", path.name) from exc
-    except OSError as exc:
-        raise FormatError(f"{path.name} cannot be read: {exc}") from exc
-    return _header(_understood(raw, size))
+    with _opened(path) as file:
+        return _header(_head(file))
 
 
 def header_in(data: bytes) -> SegmentHeader:
     """Return the header of a whole file in memory; FormatError where it is damaged or no such file."""
     head = _understood(data[: 8 + _length(data[:8])], len(data))
-    _verify(head, data)
+    _check_sum(head, _checksum(_unsigned(head), memoryview(data)[len(head.raw) :]))
     return _header(head)
 
 
@@ -185,16 +181,38 @@ def _checksum(*pieces: bytes | memoryview) -> str:
 # --- reading ---------------------------------------------------------------------------------
 
 
-def _mapped(path: Path) -> mmap.mmap:
+@contextmanager
+def _opened(path: Path) -> Generator[io.BufferedReader]:
+    """Open a file; what keeps it from being read now is told apart from what is wrong with it."""
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < 8:
-                raise FormatError(f"{path.name} is no KV segment: it is shorter than 8 bytes")
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            yield file
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise NotFound("KV segment", path.name) from exc
-    except (OSError, ValueError) as exc:
-        raise FormatError(f"{path.name} cannot be read: {exc}") from exc
+    except IsADirectoryError as exc:
+        raise FormatError(f"{path.name} is a folder and no KV segment") from exc
+    except (OSError, MemoryError) as exc:
+        raise BackendError(f"{path.name} cannot be read now ({exc}): see to that and ask again") from exc
+
+
+def _head(file: io.BufferedReader) -> _Head:
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(8)
+    return _understood(start + file.read(min(_length(start), size)), size)
+
+
+def _loaded(path: Path) -> tuple[_Head, Array]:
+    """Return the head and the bytes after it, whose checksum is right."""
+    with _opened(path) as file:
+        head = _head(file)
+        data = np.empty(head.size, np.uint8)
+        digest = hashlib.sha256(_unsigned(head))
+        end = 0
+        while count := file.readinto(data[end : end + _CHUNK].data):
+            digest.update(data[end : end + count].data)  # releases the GIL
+            end += count
+    _check_sum(head, digest.hexdigest())
+    return head, data
 
 
 def _length(start: bytes) -> int:
@@ -214,16 +232,16 @@ def _understood(raw: bytes, size: int) -> _Head:
         metadata = table.pop("__metadata__")
         if not all(type(value) is str for value in metadata.values()):
             raise FormatError("this is no KV segment: its metadata is not text")
-        tensors = {str(name): _tensor(facts, len(raw)) for name, facts in table.items()}
-        _check_cover(tensors, len(raw), size)
+        tensors = {str(name): _tensor(facts) for name, facts in table.items()}
+        _check_cover(tensors, size - len(raw))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as exc:
         raise FormatError(f"this is no KV segment: its header does not parse ({exc})") from exc
     if metadata.get("format") != FORMAT:
         raise FormatError(f"this file is {metadata.get('format')!r}, not {FORMAT!r}")
-    return _Head(raw, metadata, tensors)
+    return _Head(raw, metadata, tensors, size - len(raw))
 
 
-def _tensor(facts: Mapping[str, Any], data: int) -> _Tensor:
+def _tensor(facts: Mapping[str, Any]) -> _Tensor:
     begin, end = facts["data_offsets"]
     shape = tuple(facts["shape"])
     dtype = np.dtype(_DTYPES[facts["dtype"]])
@@ -231,27 +249,30 @@ def _tensor(facts: Mapping[str, Any], data: int) -> _Tensor:
         raise FormatError("this KV segment has a tensor of an impossible shape")
     if end - begin != math.prod(shape) * dtype.itemsize:
         raise FormatError("this KV segment has a tensor whose bytes do not fit its shape")
-    return _Tensor(dtype, shape, data + begin)
+    return _Tensor(dtype, shape, begin)
 
 
-def _check_cover(tensors: Mapping[str, _Tensor], data: int, size: int) -> None:
-    """Raise FormatError unless the tensors lie side by side from the head to the file's end."""
-    end = data
+def _check_cover(tensors: Mapping[str, _Tensor], size: int) -> None:
+    """Raise FormatError unless the tensors lie side by side in the `size` bytes after the head."""
+    end = 0
     for tensor in sorted(tensors.values(), key=lambda each: (each.begin, math.prod(each.shape))):
         if tensor.begin != end:
             raise FormatError("this KV segment has holes between its tensors, or they overlap")
         end += math.prod(tensor.shape) * tensor.dtype.itemsize
     if end != size:
-        raise FormatError(f"this KV segment should have {end} bytes and has {size}")
+        raise FormatError(f"this KV segment should have {end} bytes of tensors and has {size}")
 
 
-def _verify(head: _Head, mapped: mmap.mmap | bytes) -> None:
+def _unsigned(head: _Head) -> bytes:
+    """Return the head as it is hashed: without the checksum that it carries."""
     digits = head.metadata.get("sha256", "")
     if not _DIGEST.fullmatch(digits) or head.raw.count(digits.encode()) != 1:
         raise FormatError("this KV segment carries no checksum")
-    with memoryview(mapped) as whole, whole[len(head.raw) :] as data:
-        found = _checksum(head.raw.replace(digits.encode(), _ZEROS.encode()), data)
-    if found != digits:
+    return head.raw.replace(digits.encode(), _ZEROS.encode())
+
+
+def _check_sum(head: _Head, found: str) -> None:
+    if found != head.metadata["sha256"]:
         raise FormatError("this KV segment is damaged: its checksum does not match")
 
 
@@ -272,8 +293,8 @@ def _parameters(head: _Head) -> Mapping[str, str]:
     return dict(parameters)
 
 
-def _array(mapped: mmap.mmap, tensor: _Tensor) -> Array:
+def _array(data: Array, tensor: _Tensor) -> Array:
     count = math.prod(tensor.shape)
     if not count:
         return np.empty(tensor.shape, tensor.dtype)
-    return np.frombuffer(mapped, tensor.dtype, count, tensor.begin).reshape(tensor.shape)
+    return np.frombuffer(data.data, tensor.dtype, count, tensor.begin).reshape(tensor.shape)

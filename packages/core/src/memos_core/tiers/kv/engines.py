@@ -41,11 +41,17 @@ def levels(engine: AnyEngine, *, device_bytes: int | None, host_bytes: int) -> L
     `device_bytes` None is a quarter of the device's memory.
     """
     mover = getattr(engine, "mover", None)
+    scrub = getattr(engine, "scrub", _nothing)
     if mover is None:
-        return Levels(device_bytes=host_bytes)
+        return Levels(device_bytes=host_bytes, scrub=scrub)
     return Levels(
         device_bytes=mover.budget if device_bytes is None else device_bytes,
         host_bytes=host_bytes,
         to_host=mover.to_host,
         to_device=mover.to_device,
+        scrub=scrub,
     )
+
+
+def _nothing() -> None:
+    """An engine without working memory of its own leaves nothing to overwrite."""

@@ -211,7 +211,14 @@ class HfEngine:
     def close(self) -> None:
         """Release the model. Closing twice is no error; an answer under way ends as it would have."""
         self._loaded = None
-        self._rooms.clear()
+        self._rooms.close()
+        self._identities.close()
+        with self._rotation_lock:
+            self._rotations.clear()
+
+    def scrub(self) -> None:
+        """Overwrite what the last calls left in working memory."""
+        self._rooms.scrub()
 
     def _generated(
         self, ids: list[int], start: int, base: list[TensorState], sampling: Sampling

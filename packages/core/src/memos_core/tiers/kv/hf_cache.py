@@ -5,6 +5,7 @@ transformers' own `DynamicCache` allocates and copies everything again with ever
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,13 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[misc] # transformers is not 
         if not self.is_initialized or self.capacity < capacity:
             self.capacity = capacity
             self.is_initialized = False
+
+    def wipe(self) -> None:
+        """Forget everything, and overwrite the memory that it was in."""
+        self.used = 0
+        if self.is_initialized:
+            self.keys.zero_()
+            self.values.zero_()
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Make room for tokens like these, shape (1, kv heads, any, head dimensions)."""
@@ -129,22 +137,26 @@ class Rooms:
     """Makes the caches of one model, and uses the memory of the last ones again.
 
     Memory that is fresh from the system costs more to touch for the first time than to copy into.
-    One cache is kept for each thread that had one at the same time, `spare` at most. Safe to call
-    from several threads.
+    One cache is kept for each thread that had one at the same time, `spare` at most. What the last
+    calls computed stays in them, out of reach, until it is overwritten: by the next calls, or by
+    `scrub`. Safe to call from several threads.
     """
 
     def __init__(self, *, layers: int, spare: int = 2) -> None:
         self._layers = layers
         self._free: deque[Cache] = deque(maxlen=spare)
+        self._lock = threading.Lock()
+        self._scrubs = 0
+        self._closed = False
 
     @contextmanager
     def attached(
         self, base: Sequence[TensorState], *, capacity: int, device: torch.device
     ) -> Iterator[Cache]:
         """Lend a cache with a copy of a chain of states in it, and room for `capacity` tokens in all."""
-        try:
-            cache = self._free.pop()
-        except IndexError:
+        with self._lock:
+            cache, scrubs = self._free.pop() if self._free else None, self._scrubs
+        if cache is None:
             cache = Cache(layers=[BufferLayer(capacity) for _ in range(self._layers)])
         with torch.inference_mode():
             for layer in cache.layers:
@@ -155,11 +167,36 @@ class Rooms:
         try:
             yield cache
         finally:
-            self._free.append(cache)
+            self._give_back(cache, scrubs)
 
-    def clear(self) -> None:
-        """Give the memory back."""
-        self._free.clear()
+    def scrub(self) -> None:
+        """Overwrite what the last calls left; a cache that is lent is overwritten when it comes back."""
+        with self._lock:
+            self._scrubs += 1
+            free = list(self._free)
+            self._free.clear()
+        for cache in free:
+            self._give_back(cache, -1)
+
+    def close(self) -> None:
+        """Give the memory back; a cache that is lent goes when it comes back."""
+        with self._lock:
+            self._closed = True
+            self._free.clear()
+
+    def _give_back(self, cache: Cache, scrubs: int) -> None:
+        """Keep a cache for the next call, as clean as it has to be: it is from before so many scrubs."""
+        while True:
+            with self._lock:
+                if self._closed:
+                    return
+                if scrubs == self._scrubs:
+                    self._free.append(cache)
+                    return
+                scrubs = self._scrubs
+            with torch.inference_mode():
+                for layer in cache.layers:
+                    layer.wipe()
 
 
 def detached(cache: Cache, *, slot: int, start: int, end: int) -> TensorState:

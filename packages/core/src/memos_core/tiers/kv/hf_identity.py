@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from memos_core.errors import BackendError
 from memos_core.segment import EngineIdentity
 from memos_core.tiers.kv.hf_attention import GROUPED
 
@@ -47,18 +48,21 @@ class Identities:
     """
 
     def __init__(self, model: PreTrainedModel, *, weights: str, tokenizer: str, template: str) -> None:
-        self._model = model
+        self._model: PreTrainedModel | None = model
         self._tokenizer, self._template = tokenizer, template
         self._lock = threading.Lock()
-        self._facts = self._read(weights)
+        self._facts = self._read(model, weights)
         self._adapter: tuple[tuple[object, ...], str] = ((), "")
 
     def now(self) -> EngineIdentity:
-        """Return the identity at this moment."""
+        """Return the identity at this moment; BackendError after `close`."""
         with self._lock:
-            if self._changed():
-                self._facts = self._read("")
-            kind = str(self._model.config._attn_implementation)
+            model = self._model
+            if model is None:
+                raise BackendError("this engine was closed: open the model again")
+            if self._changed(model):
+                self._facts = self._read(model, "")
+            kind = str(model.config._attn_implementation)
             return EngineIdentity(
                 engine="transformers",
                 weights=self._facts.weights,
@@ -68,32 +72,39 @@ class Identities:
                 dtype=self._facts.dtype,
                 attention="sdpa" if kind == GROUPED else kind,
                 rope=self._facts.rope,
-                adapter=self._adapter_digest(),
+                adapter=self._adapter_digest(model),
             )
 
-    def _changed(self) -> bool:
+    def close(self) -> None:
+        """Let go of the model and of its tensors, which are the most of what it takes."""
+        with self._lock:
+            self._model = None
+            self._tensors.clear()
+            self._elements.clear()
+
+    def _changed(self, model: PreTrainedModel) -> bool:
         """Return whether a tensor was written to since, or another one stands in its place.
 
         Who writes by way of `.data` is not counted by torch, such as PEFT when it merges an adapter
         in. That touches whole matrices, and so some elements of each are looked at.
         """
-        present = _marks(_listed(self._model))
+        present = _marks(_listed(model))
         return present != self._facts.marks or _samples(self._elements) != self._facts.samples
 
-    def _read(self, weights: str) -> _Facts:
-        self._tensors = _listed(self._model)  # held, so that no other tensor gets the place of one
+    def _read(self, model: PreTrainedModel, weights: str) -> _Facts:
+        self._tensors = _listed(model)  # held, so that no other tensor gets the place of one
         self._elements = [view for each in self._tensors for view in _sampled(each)]
         return _Facts(
             marks=_marks(self._tensors),
             samples=_samples(self._elements),
-            weights=weights or weights_digest(self._model),
-            config=_config_digest(self._model),
-            rope=_rope_digest(self._model),
-            dtype=str(self._model.dtype).removeprefix("torch."),
+            weights=weights or weights_digest(model),
+            config=_config_digest(model),
+            rope=_rope_digest(model),
+            dtype=str(model.dtype).removeprefix("torch."),
         )
 
-    def _adapter_digest(self) -> str:
-        parts = list(_active_adapters(self._model))
+    def _adapter_digest(self, model: PreTrainedModel) -> str:
+        parts = list(_active_adapters(model))
         if not parts:
             return ""
         marks = (*((part.name, part.setting) for part in parts), *_marks(part.tensor for part in parts))

@@ -82,7 +82,8 @@ class Levels(Generic[S]):
 
     A budget of 0 means that there is no such level. `to_host` and `to_device` return a state's
     equal in the other place; they are called without the lock, so that a slow copy holds up
-    nobody. While one goes on, the device may hold what is being copied beyond its budget.
+    nobody. While one goes on, the device may hold what is being copied beyond its budget. `scrub`
+    overwrites what is left of states where they were worked with.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Levels(Generic[S]):
         clock: Callable[[], float] = time.monotonic,
         to_host: Callable[[S], S] = lambda state: state,
         to_device: Callable[[S], S] = lambda state: state,
+        scrub: Callable[[], object] = lambda: None,
     ) -> None:
         for name, budget in (("device_bytes", device_bytes), ("host_bytes", host_bytes)):
             if isinstance(budget, bool) or not isinstance(budget, int) or budget < 0:
@@ -101,6 +103,8 @@ class Levels(Generic[S]):
         self.budgets = Sizes(device_bytes, host_bytes)
         self._policy, self._clock = policy, clock
         self._to_host, self._to_device = to_host, to_device
+        self.scrub = scrub
+        self._closed = False
         self._lock = threading.Lock()
         self._slots: dict[str, _Slot[S]] = {}
         self._held = {DEVICE: 0, HOST: 0}
@@ -136,7 +140,7 @@ class Levels(Generic[S]):
     def put(self, key: str, state: S, *, worth: Worth) -> None:
         """Keep a state that is on the device, just made or just read; that counts as a use.
 
-        A state that fits in neither budget is not kept.
+        A state that fits in neither budget is not kept, nor is any after `close`.
         """
         on_device = self._fits(state, DEVICE)
         placed = state if on_device or not self.budgets.host else self._to_host(state)
@@ -144,6 +148,8 @@ class Levels(Generic[S]):
             former = self._slots.get(key)
             use = used(former.use if former else self._former.pop(key, None), now=self._clock())
             self._remove(key)
+            if self._closed:
+                return
             if not on_device and not self._fits(placed, HOST):
                 self._counts["refused"] += 1
                 return
@@ -183,6 +189,12 @@ class Levels(Generic[S]):
             self._pinned.clear()
             self._former.clear()
             self._held = {DEVICE: 0, HOST: 0}
+
+    def close(self) -> None:
+        """Erase everything, and keep nothing from now on: an answer may outlive its engine."""
+        with self._lock:
+            self._closed = True
+        self.clear()
 
     def keys(self) -> frozenset[str]:
         """Return the keys of what is held on either level."""

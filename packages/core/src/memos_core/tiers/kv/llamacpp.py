@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,6 +124,11 @@ class LlamaCppEngine:
         self._closing.set()
         self._worker.shutdown(cancel_futures=True)
         self._server.close()
+
+    def scrub(self) -> None:
+        """Empty the slot, after the answer that is being given; the next one overwrites its memory."""
+        with suppress(Closed):
+            self._submitted(self._server.erase)
 
     # --- in the caller's thread --------------------------------------------------------------
 

@@ -53,7 +53,8 @@ class SlotCodec:
     def unpack(self, path: Path, header: SegmentHeader) -> SlotState:
         """Read a file that `pack` made for this header; the state does not need the file any more.
 
-        FormatError where it is damaged, of another header, or of other tokens; NotFound without it.
+        FormatError where it is damaged, of another header, or of other tokens; NotFound without it;
+        BackendError where it cannot be read now.
         """
         tensors, _ = container.read(path, header)
         stored = tensors.get(_SLOT)
