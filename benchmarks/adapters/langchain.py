@@ -38,9 +38,6 @@ MIRA = {"configurable": {"user_id": USER, "memory_cube": CUBE}}
 class Idle(AgentMiddleware[Any, Any]):
     """Has the hooks that a memory needs, and does nothing in them: what these cost is LangGraph's."""
 
-    def before_agent(self, state: Any, runtime: Any) -> None:  # noqa: ARG002 - LangChain's signature
-        return None
-
     def wrap_model_call(self, request: Any, handler: Any) -> Any:
         return handler(request)
 

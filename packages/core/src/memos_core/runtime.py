@@ -65,7 +65,6 @@ class Runtime:
         self.engine, self.form = engine, form
         checked_within(disk_bytes, 0, 1 << 62, what="disk_bytes")
         self._levels: Levels[State] = engines.levels(engine, device_bytes=device_bytes, host_bytes=host_bytes)
-        self._form = form
         self._answerer = Answerer(engine, self._levels, form=form, disk_bytes=disk_bytes)
         self._teacher: Teacher | None = None
         self._wardrobe = Wardrobe(
@@ -170,7 +169,7 @@ class Runtime:
         blend = adapter if isinstance(adapter, Blend) else None
         worn = Worn(self._answerer)
         if compose is not None:
-            compose = compose.of(self._form)
+            compose = compose.of(self.form)
         if adapter:
             worn, reuse = self._worn(cube, asked, compose=compose, blend=blend), reuse and blend is None
         if cube is not None:

@@ -126,13 +126,9 @@ def _put(op: PutOp, fields: Sequence[str] | None) -> Put:
 
 
 def _paths(index: object) -> Sequence[str]:
-    if (
-        isinstance(index, str)
-        or not isinstance(index, Sequence)
-        or not all(isinstance(p, str) for p in index)
-    ):
-        raise InvalidInput(f"index must be False or a list of JSON paths, not {index!r}")
-    return index
+    if isinstance(index, list | tuple) and all(isinstance(path, str) for path in index):
+        return index
+    raise InvalidInput(f"index must be False or a list of JSON paths, not {index!r}")
 
 
 def _ttl(minutes: float | None) -> timedelta | None:
