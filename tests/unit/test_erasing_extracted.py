@@ -88,3 +88,28 @@ def test_what_somebody_states_after_an_extractor_is_stated(cube):
         ("stated", "statement"),
         ("stated", "statement"),
     ]
+
+
+def test_what_somebody_put_in_other_words_is_stated_and_stays(cube):
+    (turn,) = cube.ingest([Message("ana", "1")], session="s")
+    revised = cube.revise(found(cube, "Ana lives in Porto.", turn).id, "Ana lives in Lisbon.")
+    cube.forget(where=Where(sessions=("s",)), extracted=True)
+    named = revised.header.descriptive
+    assert (named.origin, named.made_by, texts(cube)) == ("stated", "statement", ["Ana lives in Lisbon."])
+
+
+def test_what_an_extractor_finds_again_with_more_tags_is_extracted_still(cube):
+    (turn,) = cube.ingest([Message("ana", "1")], session="s")
+    found(cube, "Ana lives in Porto.", turn)
+    again = cube.remember("Ana lives in Porto.", made_by="finder", tags=["home"], derived_from=[turn.id])
+    assert (again.version, again.header.descriptive.origin) == (2, "extracted")
+
+
+def test_other_words_that_a_merge_brings_in_are_stated_too(cube):
+    (turn,) = cube.ingest([Message("ana", "1")], session="s")
+    first = found(cube, "Ana lives in Porto.", turn)
+    fork = cube.fork("trial")
+    fork.revise(first.id, "Ana lives in Lisbon.")
+    cube.merge(fork, on_conflict="theirs")
+    cube.forget(where=Where(sessions=("s",)), extracted=True)
+    assert texts(cube) == ["Ana lives in Lisbon."]

@@ -2,7 +2,7 @@
 
 A statement that was extracted is a memory of its own and outlives the turn it was found in. Who erases the
 turns of a session for good may ask that it goes with them: where it was found in nothing else, and nobody
-has stated it since.
+has stated or revised it since.
 """
 
 from __future__ import annotations
