@@ -3,8 +3,11 @@
 import pytest
 
 from memos_core import IllegalTransition, Message, Where
+from tests.unit.test_consolidation import GIST, MERGE, talk
 
 pytestmark = pytest.mark.databases
+
+TWICE = ("Mira can't swim.", "Mira cannot swim")
 
 
 def texts(cube):
@@ -113,3 +116,47 @@ def test_other_words_that_a_merge_brings_in_are_stated_too(cube):
     cube.merge(fork, on_conflict="theirs")
     cube.forget(where=Where(sessions=("s",)), extracted=True)
     assert texts(cube) == ["Ana lives in Lisbon."]
+
+
+# --- what else ends with it ------------------------------------------------------------------
+
+
+@pytest.fixture
+def merged(cube):
+    """Two statements found in two sessions, made one, and what was found in the first and in that one."""
+    turns = [cube.ingest([Message("ana", name)], session=name)[0] for name in ("s", "t")]
+    first, _ = (found(cube, text, turn) for text, turn in zip(TWICE, turns, strict=True))
+    found(cube, "found in the first", first)
+    (done,) = cube.consolidate(MERGE).actions
+    one = cube.get(done.into)
+    found(cube, "found in the merged one", one)
+    return one
+
+
+def test_what_was_found_in_what_stands_behind_a_merged_statement_goes_with_it(cube, merged):
+    cube.forget(merged.id, extracted=True)
+    assert (texts(cube), cube.list(state="archived")) == (["s", "t"], [])
+
+
+def test_what_was_found_in_a_merged_statement_goes_with_what_that_was_made_from(cube, merged):
+    receipt = cube.forget(where=Where(sessions=("s",)), extracted=True)
+    assert (texts(cube), cube.list(state="archived")) == ([TWICE[1], "t"], [])
+    assert {"s", TWICE[0], "found in the first", "found in the merged one"} <= set(receipt.texts)
+
+
+def test_what_was_found_in_a_gist_goes_with_its_turns(cube, clock):
+    talk(cube, clock)
+    clock.move(days=8)
+    (done,) = cube.consolidate(GIST).actions
+    found(cube, "found in the gist", cube.get(done.into))
+    cube.forget(where=Where(sessions=("s1",)), extracted=True)
+    assert texts(cube) == []
+
+
+def test_what_was_found_in_what_goes_too_and_is_frozen_keeps_everything(memos, cube, merged, catalog_rows):
+    cube.freeze(next(each for each in cube.list() if each.text == "found in the merged one").id)
+    memos.drain()
+    before = catalog_rows(memos)
+    with pytest.raises(IllegalTransition):
+        cube.forget(where=Where(sessions=("s",)), extracted=True)
+    assert catalog_rows(memos) == before
