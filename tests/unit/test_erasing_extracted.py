@@ -160,3 +160,47 @@ def test_what_was_found_in_what_goes_too_and_is_frozen_keeps_everything(memos, c
     with pytest.raises(IllegalTransition):
         cube.forget(where=Where(sessions=("s",)), extracted=True)
     assert catalog_rows(memos) == before
+
+
+# --- in forks --------------------------------------------------------------------------------
+
+
+def revise_in_the_fork(cube, fork, turn):
+    fork.revise(turn.id, "1, in the fork")
+
+
+def revise_in_the_base(cube, fork, turn):
+    cube.revise(turn.id, "1, in the base")
+
+
+def archive_both_in_the_fork(cube, fork, turn):
+    for memory in fork.list():
+        fork.archive(memory.id)
+
+
+@pytest.mark.parametrize("part", [revise_in_the_fork, revise_in_the_base, archive_both_in_the_fork])
+def test_a_fork_that_has_a_copy_of_the_turn_shares_no_more_what_was_found_in_it(cube, part):
+    (turn,) = cube.ingest([Message("ana", "1")], session="s")
+    found(cube, "from what was found", found(cube, "found in the base", turn))
+    fork, other = cube.fork("trial"), cube.fork("other")
+    part(cube, fork, turn)
+    before = texts(cube), texts(fork)
+    within = fork.fork("within")
+    within.forget(where=Where(sessions=("s",)), extracted=True)
+    assert (texts(within), within.list(state="archived")) == ([], [])
+    assert (texts(cube), texts(fork)) == before
+    fork.forget(where=Where(sessions=("s",)), extracted=True)
+    assert (texts(fork), fork.list(state="archived")) == ([], [])
+    assert (texts(cube), len(texts(other))) == (before[0], 3)
+
+
+@pytest.mark.parametrize("added", ["", ", in the fork"])
+def test_a_fork_keeps_what_was_found_in_a_memory_that_it_has_besides(cube, added):
+    one, two = cube.ingest([Message("ana", "1"), Message("ana", "2")], session="s")
+    found(cube, "from both turns", one, two)
+    fork = cube.fork("trial")
+    first, second = ((fork.revise(turn.id, turn.text + added) if added else turn) for turn in (one, two))
+    fork.forget(first.id, extracted=True)
+    assert texts(fork) == [f"2{added}", "from both turns"]
+    fork.forget(second.id, extracted=True)
+    assert (texts(fork), texts(cube)) == ([], ["1", "2", "from both turns"])

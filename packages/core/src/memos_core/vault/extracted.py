@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, select
 
 from memos_core.cube import CubeHeader
 from memos_core.memory import EXTRACTED, Relation, State
-from memos_core.vault import made, scope, statements
+from memos_core.vault import forks, made, scope, statements
 from memos_core.vault.schema import edges, memories, parts
 from memos_core.vault.view import View
 
@@ -39,7 +39,8 @@ def _only_in(view: View, cube: CubeHeader, ids: Collection[str]) -> list[Row[Any
     stands_on = defaultdict[str, set[str]](set)
     for source, target in _links(view, cube, edges.c.source, {source for source, _ in reached}):
         stands_on[source].add(target)
-    only = [source for source, targets in stands_on.items() if source not in ids and targets <= set(ids)]
+    gone = set(ids) | forks.parted(view, cube, set[str]().union(*stands_on.values()))
+    only = [source for source, targets in stands_on.items() if source not in ids and targets <= gone]
     there = (memories.c.cube_id == cube.id, statements.visible_to(cube.access))
     query = select(memories).where(
         *there, memories.c.origin == EXTRACTED, memories.c.state != State.EXPIRED.value
