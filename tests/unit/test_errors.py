@@ -53,7 +53,7 @@ def test_bad_input_is_a_value_error_as_well():
     ("error", "facts", "says"),
     [
         (EXAMPLES[0], {"what": "memory", "name": "m1"}, "no memory 'm1'"),
-        (EXAMPLES[1], {"memory_id": "m1", "expected": 1, "found": 3}, "revise with expected=3"),
+        (EXAMPLES[1], {"memory_id": "m1", "expected": 1, "found": 3}, "and ask with expected=3"),
         (EXAMPLES[2], {"memory_id": "m1", "state": "frozen", "verb": "revise"}, "is frozen"),
         (EXAMPLES[3], {"cube": "notes", "what": "memories", "limit": 3, "wanted": 4}, "may hold 3"),
         (EXAMPLES[4], {"principal": "bob", "verb": "write", "what": "cube 'notes'"}, "'bob' may not write"),

@@ -13,8 +13,18 @@ from llama_index.core.storage.chat_store.sql import MessageStatus, SQLAlchemyCha
 
 from llamaindex_memos import MemOSChatStore, MemOSMemoryBlock, MemOSMessagesBlock
 from llamaindex_memos.block import HEADING
-from memos_core import BackendUnavailable, Closed, Entry, IllegalTransition, InvalidInput, NotFound, Where
+from memos_core import (
+    Act,
+    BackendUnavailable,
+    Closed,
+    Entry,
+    IllegalTransition,
+    InvalidInput,
+    NotFound,
+    Where,
+)
 from tests.adapters.llamaindex.scripted import assistant, user
+from tests.unit.test_consolidation import GIST, talk
 
 FACTS = ("Mira lives in Porto.", "Mira eats no walnuts.", "Mira's sister plays the viola.")
 
@@ -294,10 +304,10 @@ async def test_a_session_is_erased_and_no_other(block, cube):
     for session in ("one", "two"):
         block.remember([user(f"salt of {session}"), assistant("noted")], session_id=session)
     cube.archive(cube.list()[0].id)
-    receipts = await block.aclear("one")
-    assert ([each.session for each in cube.list()], len(receipts)) == (["two", "two"], 2)
+    receipt = await block.aclear("one")
+    assert ([each.session for each in cube.list()], len(receipt.memories)) == (["two", "two"], 2)
     assert list(cube.list(state="archived")) == []
-    assert await block.aclear("one") == []
+    assert (await block.aclear("one")).memories == ()
 
 
 async def test_what_was_extracted_from_a_session_alone_is_erased_with_it(block, cube):
@@ -310,12 +320,21 @@ async def test_what_was_extracted_from_a_session_alone_is_erased_with_it(block, 
     assert [each.text for each in cube.list()] == ["salt of two", "noted", "from both"]
 
 
-async def test_what_is_frozen_is_not_erased_and_the_rest_is(block, cube):
+async def test_a_session_of_which_a_gist_was_made_is_erased_with_it(block, cube, clock):
+    turns = talk(cube, clock)
+    clock.move(days=8)
+    assert [each.act for each in cube.consolidate(GIST).actions] == [Act.GIST]
+    cube.archive(turns[-1].id)
+    await block.aclear("s1")
+    assert (cube.count(), list(cube.list(state="archived"))) == (0, [])
+
+
+async def test_where_one_memory_is_frozen_nothing_is_erased(block, cube):
     block.remember([user("one"), user("two"), user("three")], session_id="s")
-    frozen = cube.freeze(cube.list()[0].id)
+    cube.freeze(cube.list()[1].id)
     with pytest.raises(IllegalTransition):
         await block.aclear("s")
-    assert [each.id for each in cube.list()] == [frozen.id]
+    assert [each.text for each in cube.list()] == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize("session", [None, "", " "])

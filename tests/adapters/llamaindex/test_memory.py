@@ -14,7 +14,7 @@ from llama_index.core.storage.chat_store.base_db import MessageStatus
 from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
 
 from llamaindex_memos import MemOSChatStore, MemOSMemory, MemOSMessagesBlock
-from memos_core import BackendUnavailable, Closed, InvalidInput, MemOS
+from memos_core import BackendUnavailable, Closed, IllegalTransition, InvalidInput, MemOS
 from tests.adapters.llamaindex.scripted import assistant, user
 from tests.adapters.llamaindex.test_block import lines, said_in
 
@@ -208,6 +208,15 @@ async def test_cleared_a_session_is_gone_everywhere_and_others_stay(memory_of, c
     await memory.aput(user("I live in Porto."))
     await memory.aclear()
     assert (await memory.aget_all(), kept(cube)) == ([], ["I keep bees."])
+
+
+async def test_a_session_with_a_frozen_memory_is_not_cleared_and_keeps_its_messages(memory_of, cube):
+    memory = memory_of()
+    await memory.aput_messages([user("I live in Porto."), assistant("Noted.")])
+    cube.freeze(cube.list()[0].id)
+    with pytest.raises(IllegalTransition):
+        await memory.aclear()
+    assert texts(await memory.aget_all()) == kept(cube) == ["I live in Porto.", "Noted."]
 
 
 async def test_other_blocks_stand_beside(memory_of, memos, cube):

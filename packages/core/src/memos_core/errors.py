@@ -57,7 +57,7 @@ class Conflict(MemOSError):
     def __init__(self, memory_id: str, *, expected: int, found: int) -> None:
         super().__init__(
             f"memory {memory_id!r} is at version {found}, not {expected}: "
-            f"read it again, decide again, and revise with expected={found}"
+            f"read it again, decide again, and ask with expected={found}"
         )
         self.memory_id, self.expected, self.found = memory_id, expected, found
 

@@ -207,8 +207,8 @@ class MemCube(LifeCycle, Sharing, TimeMachine, Files, Idle, Worked):
         What is archived or overdue is erased as well; if anything is frozen, IllegalTransition is
         raised and nothing is erased. `expected` is the version of the memory that you read: if it was
         changed since, Conflict tells both. With `extracted`, what an extractor found in these memories
-        and in no other goes with them, unless somebody has stated it since. To erase everything,
-        `MemOS.forget_cube`.
+        and in no other goes with them, unless somebody has stated or revised it since. To erase
+        everything, `MemOS.forget_cube`.
         """
         self._core.check_open()
         if expected is not None:

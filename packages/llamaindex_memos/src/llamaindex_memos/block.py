@@ -16,7 +16,7 @@ from llamaindex_memos.home import CUBE, Home, HomeField
 from llamaindex_memos.lately import Lately, lasts
 from llamaindex_memos.said import said
 from llamaindex_memos.words import last_question, passages, words_of
-from memos_core import Erasure, InvalidInput, MemOS, Principal, Recall, State, Where
+from memos_core import Erasure, InvalidInput, MemOS, Principal, Recall, Where
 from memos_core import Memory as Remembered
 from memos_core import Message as Said
 
@@ -200,23 +200,18 @@ class RecallBlock(BaseMemoryBlock[T]):
 
     # --- erasing -----------------------------------------------------------------------------
 
-    def clear(self, session_id: str) -> Sequence[Erasure]:
-        """Erase every memory of a session, archived ones too; return the receipts.
+    def clear(self, session_id: str) -> Erasure:
+        """Erase every memory of a session, archived ones too; return the receipt.
 
-        What an extractor found in them and in nothing else goes with them. A frozen memory raises
-        IllegalTransition, after all others are gone.
+        What an extractor found in them and in nothing else goes with them. If one is frozen,
+        IllegalTransition is raised and nothing is erased.
         """
         session = _session(session_id)
         if session is None:
             raise InvalidInput("clear takes the id of a session: forget() erases one memory")
-        cube = self.home.open()
-        where = Where(sessions=(session,))
-        found = list(cube.list(where=where))
-        found += cube.list(where=where, state=State.ARCHIVED)
-        frozen_last = sorted(found, key=lambda memory: memory.state is State.FROZEN)
-        return [cube.forget(memory.id, extracted=True) for memory in frozen_last]
+        return self.home.open().forget(where=Where(sessions=(session,)), extracted=True)
 
-    async def aclear(self, session_id: str) -> Sequence[Erasure]:
+    async def aclear(self, session_id: str) -> Erasure:
         """Erase every memory of a session; see `clear`."""
         return await asyncio.to_thread(self.clear, session_id)
 

@@ -171,10 +171,13 @@ class MemOSMemory(Memory):
         self._heard.begin(messages, anew=True)
 
     async def aclear(self) -> None:
-        """Erase the session: its messages, and its memories in the blocks' cubes. Others stay."""
-        await self.areset()
+        """Erase the session: its memories in the blocks' cubes, then its messages. Others stay.
+
+        If a memory is frozen, IllegalTransition is raised, and its cube and the messages stay as they are.
+        """
         for block in self._blocks():
             await block.aclear(self.session_id)
+        await self.areset()
 
     def clear(self) -> None:
         """Erase the session; see `aclear`."""

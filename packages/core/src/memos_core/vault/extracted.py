@@ -2,7 +2,7 @@
 
 A statement that was extracted is a memory of its own and outlives the turn it was found in. Who erases the
 turns of a session for good may ask that it goes with them: where it was found in nothing else, and nobody
-has stated it since.
+has stated or revised it since.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, select
 
 from memos_core.cube import CubeHeader
 from memos_core.memory import EXTRACTED, Relation, State
-from memos_core.vault import scope, statements
+from memos_core.vault import forks, made, scope, statements
 from memos_core.vault.schema import edges, memories, parts
 from memos_core.vault.view import View
 
@@ -23,12 +23,15 @@ _DERIVED = edges.c.relation == Relation.DERIVED_FROM.value
 
 
 def only_in(view: View, cube: CubeHeader, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
-    """Return what was extracted from these memories and no other, from that, and so on, and may be seen."""
-    known, found = {row.id for row in rows}, list[Row[Any]]()
-    while fresh := _only_in(view, cube, known):
-        found += fresh
-        known |= {row.id for row in fresh}
-    return found
+    """Return what was extracted from these memories and no other, from that, and so on, and may be seen.
+
+    With these memories end others, that were merged with them or made from them: what was extracted from
+    those counts as well.
+    """
+    going = list(rows)
+    while fresh := _only_in(view, cube, {row.id for row in (*going, *made.ending(view, cube, going))}):
+        going += fresh
+    return going[len(rows) :]
 
 
 def _only_in(view: View, cube: CubeHeader, ids: Collection[str]) -> list[Row[Any]]:
@@ -36,7 +39,8 @@ def _only_in(view: View, cube: CubeHeader, ids: Collection[str]) -> list[Row[Any
     stands_on = defaultdict[str, set[str]](set)
     for source, target in _links(view, cube, edges.c.source, {source for source, _ in reached}):
         stands_on[source].add(target)
-    only = [source for source, targets in stands_on.items() if source not in ids and targets <= set(ids)]
+    gone = set(ids) | forks.parted(view, cube, set[str]().union(*stands_on.values()))
+    only = [source for source, targets in stands_on.items() if source not in ids and targets <= gone]
     there = (memories.c.cube_id == cube.id, statements.visible_to(cube.access))
     query = select(memories).where(
         *there, memories.c.origin == EXTRACTED, memories.c.state != State.EXPIRED.value

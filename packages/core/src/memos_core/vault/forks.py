@@ -9,7 +9,7 @@ was forked forgets is gone from every fork, its copies too, and so is what expir
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, Table, insert, literal, or_, select, update
@@ -35,6 +35,7 @@ from memos_core.vault.schema import (
 
 if TYPE_CHECKING:
     from memos_core.vault.tx import Tx
+    from memos_core.vault.view import View
 
 
 def make(tx: Tx, of: CubeHeader, name: str) -> CubeHeader:
@@ -134,6 +135,18 @@ def copies(tx: Tx, seqs: Sequence[int]) -> list[Row[Any]]:
     for some in parts(seqs):
         query = select(memories).join(twins, twins.c.copy_seq == memories.c.seq)
         found += tx.connection.execute(query.where(twins.c.base_seq.in_(some)))
+    return found
+
+
+def parted(view: View, cube: CubeHeader, ids: Collection[str]) -> set[str]:
+    """Return which of these memories a fork has a copy of, which has its links, or shares no more."""
+    if cube.base is None:
+        return set()
+    query = select(memories.c.id).join(twins, twins.c.base_seq == memories.c.seq)
+    query = query.where(twins.c.fork_id.in_(cube.holders), twins.c.hidden.is_(False))
+    found: set[str] = set()
+    for some in parts(sorted(ids)):
+        found |= set(view.connection.execute(query.where(memories.c.id.in_(some))).scalars())
     return found
 
 

@@ -125,16 +125,16 @@ def check_free(view: View, cube: CubeHeader, rows: Sequence[Row[Any]], *, verb: 
 
     What somebody froze in a fork binds the fork: like its copies, it goes with what it was made from.
     """
-    for row in _ending(view, cube, rows):
+    for row in ending(view, cube, rows):
         check_writable(row.id, State(row.state), verb=verb)
 
 
 def binds(view: View, cube: CubeHeader, rows: Sequence[Row[Any]]) -> bool:
     """Whether something else that would end with these memories is frozen in this cube."""
-    return any(row.state == State.FROZEN.value for row in _ending(view, cube, rows))
+    return any(row.state == State.FROZEN.value for row in ending(view, cube, rows))
 
 
-def _ending(view: View, cube: CubeHeader, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+def ending(view: View, cube: CubeHeader, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
     """Return what else ends in a cube with these memories."""
     found = absorbed(view, cube, rows)
     known = {row.id for row in (*rows, *found)}

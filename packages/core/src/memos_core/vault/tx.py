@@ -17,7 +17,7 @@ from memos_core.errors import Conflict, InvalidInput
 from memos_core.governance import cube_key
 from memos_core.job import Order
 from memos_core.lifecycle import check_writable
-from memos_core.memory import EXTRACTED, STATED, Link, Relation, State
+from memos_core.memory import EXTRACTED, STATED, STATEMENT, Link, Relation, State
 from memos_core.vault import artifacts, chain, forks, former, jobs, tx_erase, tx_share, tx_trust, values
 from memos_core.vault.draft import Draft, Keys
 from memos_core.vault.engine import dialect_of
@@ -134,8 +134,9 @@ class Tx(View):
     ) -> int:
         """Write the next version of a memory with `changes` to its columns; return its seq.
 
-        `keys` replaces what it is found by, None keeps it. Raises Conflict where `expected` is not
-        the present version, IllegalTransition for a frozen memory.
+        `keys` replaces what it is found by, None keeps it. What was extracted is stated once it is put in
+        other words. Raises Conflict where `expected` is not the present version, IllegalTransition for a
+        frozen memory.
         """
         row = self.memory_row(cube, memory_id)
         if expected is not None and row.version != expected:
@@ -143,6 +144,8 @@ class Tx(View):
         check_writable(memory_id, State(row.state), verb="revise")
         if "text" in changes:
             self.replaced.append((row.seq, bool(row.hits)))
+            if row.origin == EXTRACTED:
+                changes = {**changes, "origin": STATED, "made_by": STATEMENT}
         row = forks.own(self, cube, row)
         keyed = former.number(self.connection, row.seq, row.version)
         if keys is not None:

@@ -17,7 +17,7 @@ from memos_core.cube import CubeHeader
 from memos_core.errors import InvalidInput
 from memos_core.governance import cube_key
 from memos_core.lifecycle import IN_USE, check_writable
-from memos_core.memory import Memory, State, Trust, Visibility
+from memos_core.memory import EXTRACTED, STATED, Memory, State, Trust, Visibility
 from memos_core.record import RECORD
 from memos_core.timeline import Merge, MergeConflict, Resolution
 from memos_core.vault import forks, former, pasts, tx_life, tx_merge_links, tx_share, tx_trust
@@ -253,6 +253,8 @@ def _take_words(run: _Merging, row: Row[Any], theirs: Row[Any]) -> None:
     connection.execute(insert(lexical), [{"rowid": row.seq, "cube": key, "terms": terms}])
     names = ("text", "kind", "tags", "event_at", "speaker", "role", "digest")
     changes = {name: getattr(theirs, name) for name in names}
+    if (row.origin, theirs.origin) == (EXTRACTED, STATED):  # somebody put it in other words
+        changes |= {"origin": STATED, "made_by": theirs.made_by}
     run.tx.write_version(run.cube, row, changes, keyed=row.version + 1, verb=VERB)
 
 
