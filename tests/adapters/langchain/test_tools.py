@@ -1,6 +1,7 @@
 """The tools, used by an agent with a scripted model."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from langchain.agents import create_agent
@@ -71,6 +72,14 @@ def test_what_the_conversation_says_already_comes_behind_what_it_does_not(memos,
     first, *behind = told.content.splitlines()[1:]
     assert "The number of Mira's locker is 1234." in first
     assert ["What is the number" in line for line in behind] == [True]
+
+
+@pytest.mark.parametrize("state", [{}, [], SimpleNamespace(), {"messages": []}, SimpleNamespace(messages=[])])
+def test_recall_answers_in_a_graph_whose_state_has_another_form(memos, cube, state):
+    cube.remember("Mira likes salt")
+    runtime = SimpleNamespace(state=state, context={"user_id": "mira"}, server_info=None, config={})
+    told, _ = memory_tools(memos)[1].func(query="salt", runtime=runtime)
+    assert "Mira likes salt" in told
 
 
 def test_only_what_was_shown_can_be_revised_or_forgotten(memos, cube):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from langchain_core.messages import AnyMessage
 
-from langchain_memos.kept import Turns
+from langchain_memos.kept import Turns, kept_in
 from langchain_memos.turns import words_of
 from memos_core import Memory
 
@@ -32,6 +33,14 @@ class InView:
             frozenset(turn["memory"] for turn in known if turn is not None),
             frozenset(words_of(message) for message in last),
         )
+
+    @classmethod
+    def in_state(cls, state: Any, session: str | None) -> InView:
+        """Look at the messages of a graph's state, whatever form that has."""
+        if isinstance(state, Mapping):
+            return cls.of(state.get("messages", ()), session, kept_in(state))
+        messages = state if isinstance(state, list) else getattr(state, "messages", ())
+        return cls.of(messages, session, {})
 
     @property
     def most(self) -> int:

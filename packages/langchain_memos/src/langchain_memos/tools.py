@@ -12,7 +12,6 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import Field
 
 from langchain_memos.inview import InView
-from langchain_memos.kept import kept_in
 from langchain_memos.seen import SHORTEST, artifact_of, one_seen, seen_in
 from langchain_memos.whose import DEFAULT_CUBE, whose
 from memos_core import (
@@ -98,7 +97,7 @@ class _Verbs:
 
     def recall(self, query: Query, runtime: Runs, k: Count = 5) -> Told:
         who = whose(runtime, runtime.config, cube=self._cube)
-        view = InView.of(runtime.state["messages"], who.session, kept_in(runtime.state))
+        view = InView.in_state(runtime.state, who.session)
         found = _tried(who.open(self._memos).recall, query, k=k + view.most)
         told = [hit for hit in found if not view.shows(hit.memory)][:k]
         told += [hit for hit in found[:k] if view.shows(hit.memory)]  # so that it can be forgotten, too
