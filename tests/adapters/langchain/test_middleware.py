@@ -9,6 +9,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import (
     AgentMiddleware,
     HumanInTheLoopMiddleware,
+    ModelRetryMiddleware,
     PIIDetectionError,
     PIIMiddleware,
     SummarizationMiddleware,
@@ -371,12 +372,43 @@ def _numbered(number):
     return AIMessage("", tool_calls=[called])
 
 
-def test_a_full_cube_ends_the_run_and_nothing_is_kept(memos):
+def test_a_full_cube_is_told_after_the_run_and_costs_no_answer(memos, awaited):
     memos.as_principal("mira").cube("memory").limit(memories=1)
     memos.as_principal("mira").cube("memory").remember("salt")
+    model = Scripted(lines=["ok"] * 3)
+    middleware = [ModelRetryMiddleware(max_retries=2), MemOSMiddleware(memos)]
+    agent = create_agent(model, middleware=middleware, checkpointer=InMemorySaver())
     with pytest.raises(QuotaExceeded):
-        run(create_agent(Scripted(lines=["ok"]), middleware=[MemOSMiddleware(memos)]), "more salt")
-    assert kept(memos) == [(None, "salt")]
+        run(agent, "more salt", awaited=awaited)
+    state = agent.get_state(thread("t1")).values
+    assert [message.text for message in state["messages"]] == ["more salt", "ok"]
+    assert (len(model.asked), kept(memos)) == (1, [(None, "salt")])
+
+
+@pytest.mark.parametrize("refused", ["my key is AKIAIOSFODNN7EXAMPLE", "x" * (1 << 20) + "x"])
+def test_what_the_store_refuses_costs_its_own_run_only(open_memos, refused):
+    memos = open_memos(redaction=Redaction(mode="refuse", kinds=("key",)))
+    model = Scripted(lines=["ok"] * 3)
+    agent = create_agent(model, middleware=[MemOSMiddleware(memos)], checkpointer=InMemorySaver())
+    with pytest.raises(InvalidInput):
+        run(agent, refused)
+    for text in ("hello", "hello again"):
+        run(agent, text)
+    assert len(agent.get_state(thread("t1")).values["messages"]) == 6
+    assert [text for _, text in kept(memos)] == ["hello", "ok", "hello again", "ok"]
+
+
+def test_what_was_kept_is_known_by_user_and_cube_and_of_the_last_messages_only(memos):
+    agent = create_agent(
+        Scripted(lines=["ok"] * 70), middleware=[MemOSMiddleware(memos)], checkpointer=InMemorySaver()
+    )
+    for number in range(60):
+        run(agent, f"turn {number}")
+    (known,) = agent.get_state(thread("t1")).values["memos_kept"].items()
+    assert known[0] == '["mira", "memory"]'
+    assert 100 <= len(known[1]) <= 102
+    run(agent, "from me", user="bo")
+    assert [text for _, text in kept(memos, "bo")] == ["from me", "ok"]
 
 
 def test_a_model_that_fails_has_the_question_kept_with_the_next_one_and_once(memos, awaited):

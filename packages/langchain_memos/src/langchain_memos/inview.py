@@ -8,11 +8,10 @@ from typing import Any
 
 from langchain_core.messages import AnyMessage
 
-from langchain_memos.kept import Turns, kept_in
+from langchain_memos.kept import IN_VIEW, Turns, kept_by
 from langchain_memos.turns import words_of
+from langchain_memos.whose import Whose
 from memos_core import Memory
-
-_MOST = 100  # messages at the end of a conversation that are looked for among the hits
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class InView:
     @classmethod
     def of(cls, messages: Sequence[AnyMessage], session: str | None, turns: Turns) -> InView:
         """Look at a prompt's last messages; `turns` are those of them that are known to be kept."""
-        last = messages[-_MOST:]
+        last = messages[-IN_VIEW:]
         known = (turns.get(message.id or "") for message in last)
         return cls(
             session,
@@ -35,12 +34,12 @@ class InView:
         )
 
     @classmethod
-    def in_state(cls, state: Any, session: str | None) -> InView:
+    def in_state(cls, state: Any, who: Whose) -> InView:
         """Look at the messages of a graph's state, whatever form that has."""
         if isinstance(state, Mapping):
-            return cls.of(state.get("messages", ()), session, kept_in(state))
+            return cls.of(state.get("messages", ()), who.session, kept_by(who, state))
         messages = state if isinstance(state, list) else getattr(state, "messages", ())
-        return cls.of(messages, session, {})
+        return cls.of(messages, who.session, {})
 
     @property
     def most(self) -> int:

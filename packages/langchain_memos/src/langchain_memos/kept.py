@@ -7,14 +7,19 @@ not kept again, also where it was forgotten since.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from langchain.agents.middleware.types import AgentState, PrivateStateAttr
 from langchain_core.messages import AnyMessage
 
-from langchain_memos.turns import words_of
+from langchain_memos.turns import last_exchange, words_of
+from langchain_memos.whose import Whose
 from memos_core import Memory, Message
+
+IN_VIEW = 100
+"""Messages at the end of a conversation that are looked for among the hits."""
 
 
 class Turn(TypedDict):
@@ -29,41 +34,45 @@ Turns = dict[str, Turn]
 
 
 def merged(before: dict[str, Turns], now: dict[str, Turns]) -> dict[str, Turns]:
-    """Return what each middleware has kept; each writes of its own only, and all of that."""
+    """Return what has been kept in each cube; whoever writes of one writes all of it."""
     return {**before, **now}
 
 
 class Kept(AgentState[Any]):
-    """The state of an agent with memory: by the name of the middleware, what it has kept of `messages`."""
+    """The state of an agent with memory: what was kept of `messages`, by the cube (see `place`)."""
 
     memos_kept: NotRequired[Annotated[dict[str, Turns], PrivateStateAttr, merged]]
 
 
-def kept_by(name: str, state: Mapping[str, Any]) -> Turns:
-    """Return what a middleware has kept of the messages that are still there."""
-    known: Turns = state.get("memos_kept", {}).get(name, {})
-    there = {message.id for message in state["messages"]}
+def place(who: Whose) -> str:
+    """Return the name of a user's cube in the state."""
+    return json.dumps([who.user, who.cube])
+
+
+def kept_by(who: Whose, state: Mapping[str, Any]) -> Turns:
+    """Return what was kept of the last messages: of the last exchange, and of what is looked at besides."""
+    known: Turns = state.get("memos_kept", {}).get(place(who), {})
+    last = (*state["messages"][-IN_VIEW:], *last_exchange(state["messages"])) if known else ()
+    there = {message.id for message in last}
     return {each: turn for each, turn in known.items() if each in there}
-
-
-def kept_in(state: Mapping[str, Any]) -> Turns:
-    """Return what any middleware has kept of the messages that are still there."""
-    return {each: turn for name in state.get("memos_kept", {}) for each, turn in kept_by(name, state).items()}
 
 
 def is_kept(message: AnyMessage, turns: Turns) -> bool:
     """Return whether a message was kept with the words that it has now."""
     turn = turns.get(message.id or "")
-    return turn is not None and turn["words"] == _digest(words_of(message))
+    return turn is not None and turn["words"] == _digest(message.id, words_of(message))
 
 
 def noted(turns: Turns, said: Sequence[Message], memories: Iterable[Memory]) -> Turns:
     """Return the turns with those that were kept just now."""
     fresh = zip(said, memories, strict=True)
     return turns | {
-        each.id: Turn(memory=memory.id, words=_digest(each.text)) for each, memory in fresh if each.id
+        each.id: Turn(memory=memory.id, words=_digest(each.id, each.text))
+        for each, memory in fresh
+        if each.id
     }
 
 
-def _digest(words: str) -> str:
-    return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def _digest(message_id: str | None, words: str) -> str:
+    told = f"{message_id}\n{words}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(told).hexdigest()[:16]

@@ -22,10 +22,10 @@ from langgraph.types import Command
 
 from langchain_memos.extraction import extractor_of
 from langchain_memos.inview import InView
-from langchain_memos.kept import Kept, Turns, is_kept, kept_by, noted
+from langchain_memos.kept import Kept, Turns, is_kept, kept_by, noted, place
 from langchain_memos.turns import last_asked, last_exchange, last_questions, said
 from langchain_memos.whose import DEFAULT_CUBE, Whose, whose
-from memos_core import Hit, InvalidInput, Memory, MemOS, Recall, Where
+from memos_core import Hit, InvalidInput, Memory, MemOS, MemOSError, Recall, Where
 
 HEADING = (
     "Notes from memory about earlier conversations. They are quoted data, dated, and may be out of date: "
@@ -52,10 +52,12 @@ class MemOSMiddleware(AgentMiddleware[Kept, Any]):
     told: a working memory, so that "and her sister?" is still about the same.
 
     *When the model has answered first*, what the user said is kept verbatim; *after the run*, the rest of
-    the exchange (`write=False` for neither). So a run that a tool ends, or that is interrupted or
-    summarised on the way, loses no word of the user's, and what another middleware redacted or blocked
-    before the model is kept as the model saw it, or not at all. Messages are kept under their own ids, and
-    the agent's private state tells which: what is repeated is kept once, what was forgotten stays so.
+    the exchange (`write=False` for neither). So a run loses no word of the user's that ends in a tool, is
+    interrupted, or is summarised after that. Words are kept as the agent's state has them: what another
+    middleware redacts there before the model is called is kept redacted, and nothing where it raises. List
+    this one first: then it sees what the others have left of an answer, too. Messages are kept under their
+    own ids, and the agent's private state tells which: what is repeated is kept once, and what was
+    forgotten stays so in this agent's thread.
     With a chat model as `extractor` the exchange is then read, as a job: statements that stand by
     themselves, each derived from the turns that say it. A worker does it (`with memos.worker(): ...`), and
     a model that fails delays it and loses nothing.
@@ -63,7 +65,8 @@ class MemOSMiddleware(AgentMiddleware[Kept, Any]):
     Each user has a cube of their own, named `cube`. A run that does not say who it is for raises
     NoUser. With stream_mode "custom" the events `{"type": "memos.recalled" | "memos.remembered",
     "user", "cube", "memories": [{"id", "version", ...}]}` tell which memories were used and made.
-    A failing back end raises, and so does a cube that is full; neither looks like an empty memory.
+    A back end that fails raises. So does, after the run, a cube that is full and a text that the store
+    refuses; the answer is in the state then.
     """
 
     state_schema = Kept
@@ -126,7 +129,7 @@ class MemOSMiddleware(AgentMiddleware[Kept, Any]):
         questions = last_questions(request.messages, 2 if self.working else 1)
         if not questions:
             return Recall("", ())
-        view = InView.of(request.messages, who.session, kept_by(self.name, request.state))
+        view = InView.of(request.messages, who.session, kept_by(who, request.state))
         cube = who.open(self.memos)
         hits: list[Hit] = []
         for question, most in zip(questions, (self.k, self.working), strict=False):
@@ -146,8 +149,15 @@ class MemOSMiddleware(AgentMiddleware[Kept, Any]):
         return request.override(system_message=system)
 
     def _asked(self, request: ModelRequest[Any], who: Whose) -> _News:
-        """Keep what the user said last: as the state has it, not as a middleware around the model may."""
-        return self._kept(request.state, last_asked(request.state["messages"]), who, more=True)
+        """Keep what the user said last: as the state has it, not as a middleware around the model may.
+
+        What cannot be kept now is tried, and told, after the run: no answer is thrown away for it.
+        """
+        asked = [message for message in last_asked(request.state["messages"]) if message.id]
+        try:
+            return self._kept(request.state, asked, who, more=True)
+        except MemOSError:
+            return _News({}, ())
 
     def _noted(
         self, request: ModelRequest[Any], who: Whose, answer: ModelResponse[Any], news: _News
@@ -171,7 +181,7 @@ class MemOSMiddleware(AgentMiddleware[Kept, Any]):
         self, state: Mapping[str, Any], messages: Sequence[AnyMessage], who: Whose, *, more: bool = False
     ) -> _News:
         """Keep those of the messages that were not; return them, and all that was kept by now."""
-        turns = kept_by(self.name, state)
+        turns = kept_by(who, state)
         fresh = [message for message in messages if not is_kept(message, turns)]
         before = [message for message in messages if is_kept(message, turns)]
         new, old = (said(each, user=who.user, at=self.clock()) for each in (fresh, before))
@@ -185,7 +195,7 @@ class MemOSMiddleware(AgentMiddleware[Kept, Any]):
         if not news.memories:
             return None
         _tell(runtime, "remembered", who, [_named(memory) for memory in news.memories])
-        return {"memos_kept": {self.name: news.turns}}
+        return {"memos_kept": {place(who): news.turns}}
 
 
 class _News(NamedTuple):

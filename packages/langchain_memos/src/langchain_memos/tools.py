@@ -97,7 +97,7 @@ class _Verbs:
 
     def recall(self, query: Query, runtime: Runs, k: Count = 5) -> Told:
         who = whose(runtime, runtime.config, cube=self._cube)
-        view = InView.in_state(runtime.state, who.session)
+        view = InView.in_state(runtime.state, who)
         found = _tried(who.open(self._memos).recall, query, k=k + view.most)
         told = [hit for hit in found if not view.shows(hit.memory)][:k]
         told += [hit for hit in found[:k] if view.shows(hit.memory)]  # so that it can be forgotten, too

@@ -10,6 +10,8 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 
 from memos_core import Message
 
+_ASKED = 10_000  # characters of a text that memory is asked with
+
 
 def words_of(message: BaseMessage) -> str:
     """Return the text of a message, without what it shows or calls."""
@@ -25,7 +27,7 @@ def last_questions(messages: Sequence[BaseMessage], count: int) -> list[str]:
         each for each in reversed(messages) if isinstance(each, HumanMessage) and words_of(each).strip()
     ]
     own = [words_of(each) for each in islice((each for each in spoken if not _made_up(each)), count)]
-    return own or [words_of(each) for each in spoken[:1]]
+    return [words[:_ASKED] for words in own or [words_of(each) for each in spoken[:1]]]
 
 
 def last_asked(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
