@@ -196,6 +196,22 @@ def test_one_process_at_a_time_tells_the_index_and_the_next_waits_for_it(opened,
     assert (one.drain(), twin.count()) == (1, 1)  # who died at it, and was waited for
 
 
+def test_a_lease_that_ends_between_two_looks_leaves_no_debt(opened, twin, monkeypatch):
+    one = quiet(opened())
+    one.cube("notes").remember("the mill closed")
+    lease(one, left=timedelta(minutes=1))
+    pay = one._core.indexer.pay
+
+    def pay_and_end():
+        paid = pay()
+        if not paid:
+            lease(one, left=timedelta(seconds=-1))
+        return paid
+
+    monkeypatch.setattr(one._core.indexer, "pay", pay_and_end)
+    assert (one.drain(), twin.count()) == (1, 1)
+
+
 def test_opening_the_store_takes_no_lease_from_who_is_alive(opened):
     one = quiet(opened())
     one.cube("notes").remember("the mill closed")

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from memos_core import AsyncStream, BackendError, Closed
+from memos_core import AsyncStream, BackendError, BackendUnavailable, Closed
 from memos_core.activation.answer import Stream
+from memos_core.cube import SYSTEM
+from memos_core.testing import ScriptedEngine
+from memos_core.vault import artifacts
 from memos_core.vault.blobs import Blobs
 from tests.unit.activation.conftest import BUDGET
 
@@ -165,3 +168,120 @@ def test_two_who_read_at_once_get_a_word_each():
         return sorted([*await both, await anext(stream)])
 
     assert asyncio.run(read()) == ["one", "three", "two"]
+
+
+def test_a_word_outlives_the_loop_in_which_it_was_asked_for():
+    slow = _Slow()
+    stream = AsyncStream(Stream(slow.words()))
+
+    async def walk_away() -> None:
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0.01)
+        slow.go.release(3)
+        assert not waiting.cancelled()  # the loop's own end cancels it
+
+    async def read() -> list[str]:
+        return [word async for word in stream]
+
+    asyncio.run(walk_away())
+    said = asyncio.run(read())
+    assert said in (["one", "two", "three"], ["two", "three"])  # the first may have been told in time
+
+
+def test_all_tasks_may_be_cancelled_and_the_answer_be_finished():
+    async def read() -> str:
+        slow = _Slow()
+        stream = AsyncStream(Stream(slow.words()))
+        asyncio.ensure_future(anext(stream))  # noqa: RUF006 - it is cancelled
+        await asyncio.sleep(0.01)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        slow.go.release(3)
+        return str(await stream.finished())
+
+    assert asyncio.run(read()) == "one two three"
+
+
+# --- where it is broken off, or cannot be kept ------------------------------------------------
+
+
+def test_an_answer_that_is_collected_takes_no_lock(runtime, memos, cube, memories):
+    """The garbage collector ends an abandoned answer in any thread, whatever that holds."""
+    stream = runtime.stream("Where?", cube, budget=BUDGET)
+    next(stream)
+    ended = threading.Event()
+
+    def collect() -> None:
+        derived = memos._core.derived
+        with derived._storing, derived._showing, memos._core.catalog.write(SYSTEM):
+            stream.close()
+        ended.set()
+
+    threading.Thread(target=collect, daemon=True).start()
+    assert ended.wait(5)
+    assert runtime.chat("Where?", cube, budget=BUDGET).reuse.segments > 1  # kept when it was asked for next
+
+
+def test_what_was_made_for_a_broken_answer_is_not_kept_of_what_was_forgotten(runtime, cube, memories):
+    stream = runtime.stream("Where?", cube, budget=BUDGET)
+    next(stream)
+    stream.close()
+    assert len(runtime._answerer._left) == 1
+    cube.forget(memories[0].id)
+    assert len(runtime._answerer._left) == 0
+    assert runtime.chat("Where?", cube, budget=BUDGET).reuse.tokens == 0
+
+
+def test_closing_a_runtime_keeps_what_was_made_for_a_broken_answer(open_runtime, cube, memories):
+    with open_runtime() as first:
+        stream = first.stream("Where?", cube, budget=BUDGET)
+        next(stream)
+        stream.close()
+    later = open_runtime(ScriptedEngine())
+    assert later.chat("Where?", cube, budget=BUDGET).reuse.segments > 1
+
+
+def test_a_closing_store_gives_nothing_back_into_ram(runtime, memos, cube, memories, monkeypatch):
+    runtime.chat("Where?", cube, budget=BUDGET)
+    stream = runtime.stream("Where?", cube, budget=BUDGET)
+    monkeypatch.setattr(memos._core.slot, "close", stream.finished)  # between the two closings
+    memos.close()
+    assert not runtime._levels.keys()
+    assert not memos._core.derived._shown
+
+
+def test_a_catalog_that_fails_at_the_end_costs_no_answer(runtime, memos, cube, memories, monkeypatch):
+    whole = runtime.chat("Where?", cube, budget=BUDGET, reuse=False).text
+    stream = runtime.stream("Where?", cube, budget=BUDGET)
+    next(stream)
+
+    def gone() -> None:
+        raise BackendUnavailable("the database is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(memos._core.catalog, "read", gone)
+        reply = stream.finished()
+    assert (reply.text, reply.reuse.built) == (whole, 0)
+
+
+def test_a_damaged_file_that_cannot_be_deleted_costs_no_answer(
+    open_runtime, memos, cube, memories, monkeypatch
+):
+    whole = open_runtime().chat("Where?", cube, budget=BUDGET).text
+    for path in (memos._core.folder / "blobs").glob("??/*"):
+        path.write_bytes(b"\0" * 40)
+
+    def full(*_given: object, **_named: object) -> int:
+        raise BackendError("disk full")
+
+    monkeypatch.setattr(memos._core.derived, "refuse", full)
+    assert open_runtime().chat("Where?", cube, budget=BUDGET).text == whole
+
+
+def test_others_are_noticed_once_an_answer(open_runtime, memos, cube, memories, monkeypatch):
+    open_runtime().chat("Where?", cube, budget=BUDGET)
+    monkeypatch.setattr(memos._core.derived, "_is_shared", True)
+    asked, alive = [], artifacts.alive
+    monkeypatch.setattr(artifacts, "alive", lambda *given: asked.append(1) or alive(*given))
+    reply = open_runtime().chat("Where?", cube, budget=BUDGET)
+    assert (reply.reuse.level, len(asked)) == ("disk", 1)

@@ -125,7 +125,7 @@ def test_holders_in_ram_are_told(memos, keep, three, cube):
             self.dropped.append("scrubbed")
 
     holder = Holder()
-    memos._core.derived.holders.add(holder)
+    memos._core.derived.register(holder)
     keep("a", three[0])
     cube.forget(three[0].id)
     assert holder.dropped[:2] == ["a", "scrubbed"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from memos_core.activation.answer import Stream
 from memos_core.activation.composed import Composition
@@ -33,40 +35,52 @@ class AsyncStream(AsyncIterator[str]):
 
     def __init__(self, blocking: Stream) -> None:
         self.blocking = blocking
-        self._coming: asyncio.Task[str | None] | None = None
-        self._turn = asyncio.Lock()
+        self._ahead: deque[_Word] = deque()  # at most one: nobody waited for it to the end
+        self._fetching = threading.Lock()
 
     async def __anext__(self) -> str:
-        async with self._turn:
-            if self._coming is None:
-                self._coming = asyncio.create_task(asyncio.to_thread(next, self.blocking, None))
-            await asyncio.wait([self._coming])  # which leaves it alone if this is cancelled
-            coming, self._coming = self._coming, None
-        text = coming.result()
+        while not self._ahead:
+            await asyncio.to_thread(self._fetch)  # another reader may take what comes
+        text = self._ahead.popleft().said()
         if text is None:
             raise StopAsyncIteration
         return text
 
     async def finished(self) -> Reply:
         """Read what has not been read yet, and return the whole reply."""
-        if (coming := await self._come()) is not None:
-            coming.result()  # or what broke the answer off
-        return await asyncio.to_thread(self.blocking.finished)
+        return await asyncio.to_thread(self._finish)
 
     async def close(self) -> None:
-        """Break the answer off; what was made for it is kept."""
+        """Break the answer off; what was made for it is kept with the next."""
         await asyncio.to_thread(self.blocking.close)
-        await self._come()
 
-    async def _come(self) -> asyncio.Task[str | None] | None:
-        """Wait for a word that nobody waits for any more; return what became of it, None for no such word."""
-        async with self._turn:
-            coming = self._coming
-            if coming is not None:
-                await asyncio.wait([coming])
-                self._coming = None
-                coming.exception()  # so that it counts as seen
-            return coming
+    def _fetch(self) -> None:
+        """Read a word, unless one lies there."""
+        with self._fetching:
+            if self._ahead:
+                return
+            try:
+                self._ahead.append(_Word(next(self.blocking, None)))
+            except BaseException as exc:  # noqa: BLE001 - whoever reads the word is told
+                self._ahead.append(_Word(None, exc))
+
+    def _finish(self) -> Reply:
+        with self._fetching:
+            while self._ahead:
+                self._ahead.popleft().said()  # or what broke the answer off
+            return self.blocking.finished()
+
+
+class _Word(NamedTuple):
+    """What came next: a text, None for the end, or an error."""
+
+    text: str | None
+    error: BaseException | None = None
+
+    def said(self) -> str | None:
+        if self.error is not None:
+            raise self.error
+        return self.text
 
 
 class AsyncRuntime:

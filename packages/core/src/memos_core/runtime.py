@@ -172,7 +172,7 @@ class Runtime:
         if adapter:
             worn, reuse = self._worn(cube, asked, compose=compose, blend=blend), reuse and blend is None
         if cube is not None:
-            cube._core.derived.holders.add(self._levels)  # also where nothing is kept: buffers are scrubbed
+            cube._core.derived.register(self._levels)  # also where nothing is kept: buffers are scrubbed
             plan = briefed(
                 cube,
                 head,
@@ -330,6 +330,8 @@ class Runtime:
 
     def close(self) -> None:
         """Release the model and the states in RAM. Closing twice is no error."""
+        if not self._closed:
+            self._answerer.keep_left()
         self._closed = True
         self._levels.close()
         self._wardrobe.close()

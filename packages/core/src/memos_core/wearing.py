@@ -121,7 +121,8 @@ class Wardrobe:
 
     def _worn(self, cube: MemCube, found: Sequence[_Found], teacher: Teacher) -> Worn:
         core, keys = cube._core, sorted(each.artifact.key for each in found)
-        core.derived.holders.add(self._taught)
+        core.derived.register(self._taught)
+        core.derived.notice()
         try:
             answerer = self._taught.get(keys, lambda: self._put_on(found, teacher))
         except _Unread as exc:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,7 +16,7 @@ from memos_core.activation.keeper import KIND, Attached, Keeper, Made, links
 from memos_core.activation.plan import Plan
 from memos_core.activation.stops import Stops
 from memos_core.cube import CubeHeader
-from memos_core.errors import Closed, InvalidInput
+from memos_core.errors import BackendError, Closed, InvalidInput
 from memos_core.inference import AnyEngine, Prompt, State, Token
 from memos_core.reply import Prefix, Reply, Reuse, Sampling
 from memos_core.segment import SegmentHeader
@@ -23,7 +25,10 @@ from memos_core.tiers.kv.levels import Levels
 from memos_core.vault.artifacts import Artifact
 from memos_core.vault.derived import Derived
 
+log = logging.getLogger(__name__)
+
 Progress = Callable[[int, int], None]
+_LEFT = 4  # answers that were broken off, of which what was made is left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +86,27 @@ class Stream(Iterator[str]):
         return self._reply
 
     def close(self) -> None:
-        """Break the answer off, after the word that is being said; what was made for it is kept."""
+        """Break the answer off, after the word that is being said. What was made for it is kept later."""
         with self._turn:
             self._answer.close()
 
 
 class Answerer:
-    """Answers requests with one engine. Safe from several threads."""
+    """Answers requests with one engine. Safe from several threads.
+
+    An answer that is broken off may be so by the garbage collector, in a thread that holds any lock. What
+    was made for it is left, and kept when the next one is asked for. Nothing of it outlives an erasure.
+    """
 
     def __init__(self, engine: AnyEngine, levels: Levels[State], *, form: str, disk_bytes: int) -> None:
         self._engine, self._levels = engine, levels
         self._keeper = Keeper(engine, levels)
         self._form, self._disk_bytes = form, disk_bytes
+        self._left: deque[tuple[Request, Sequence[Made]]] = deque(maxlen=_LEFT)
 
     def answered(self, request: Request) -> Generator[str, None, Reply]:
         """Yield the answer's texts; return the reply. It may outlive its store and its cube."""
+        self.keep_left()
         try:
             base = self._based(request)
         except Closed:
@@ -108,8 +119,13 @@ class Answerer:
             for text in stops.passed(count.texts(tokens)):
                 texts.append(text)
                 yield text
-        finally:  # also where the listener walks away
-            built = self._keep(request, base.made)
+        except GeneratorExit:  # the listener walks away
+            self._left.append((request, base.made))
+            raise
+        except BaseException:
+            self._keep(request, base.made)
+            raise
+        built = self._keep(request, base.made)
         if request.told is not None:
             request.told("".join(texts))
         is_whole = stops.hit or self._has_room(request, count.tokens)
@@ -128,6 +144,7 @@ class Answerer:
 
     def built(self, request: Request, progress: Progress | None) -> Reuse:
         """Make the stable prefix and keep it; return what was there and what was made."""
+        self.keep_left()
         base = Attached()
         try:
             self._chain(base, request, progress)
@@ -137,6 +154,7 @@ class Answerer:
 
     def stored(self, request: Request) -> Prefix:
         """Return how much of the stable prefix is stored."""
+        self.keep_left()
         headers = self._headers(request)
         place = request.place
         if place is None or not headers:
@@ -154,7 +172,7 @@ class Answerer:
     def _based(self, request: Request) -> Attached:
         """Return the states to begin with."""
         if request.compose is not None and request.place is not None and request.prompt.cuts:
-            request.place.derived.holders.add(self._levels)
+            self._register(request.place.derived)
             return composed.attached(
                 self._engine,
                 self._keeper,
@@ -173,7 +191,7 @@ class Answerer:
         """Attach the stable prefix."""
         if request.place is None:
             return
-        request.place.derived.holders.add(self._levels)
+        self._register(request.place.derived)
         headers, place = self._headers(request), request.place
         self._keeper.chain(base, place.derived, place.cube, headers, request.prompt.ids, progress=progress)
 
@@ -186,7 +204,26 @@ class Answerer:
             cumulative=self._engine.cumulative,
         )
 
+    def _register(self, derived: Derived) -> None:
+        """Be told what is erased, and let go first of what others erased."""
+        derived.register(self._levels)
+        derived.register(self)
+        derived.notice()
+
     # --- after the last token ----------------------------------------------------------------
+
+    def keep_left(self) -> None:
+        """Keep what was made for answers that were broken off."""
+        while self._left:
+            with suppress(IndexError):  # another thread was faster
+                self._keep(*self._left.popleft())
+
+    def drop(self, keys: Collection[str]) -> None:
+        """Nothing: what is left has no row yet."""
+
+    def scrub(self) -> None:
+        """Let go of what is left: it may be of what was erased."""
+        self._left.clear()
 
     def _keep(self, request: Request, made: Sequence[Made]) -> int:
         """Store what was made and has room, and make that room; return how many segments were stored."""
@@ -195,11 +232,15 @@ class Answerer:
         derived = request.place.derived
         cube = request.place.cube
         built = 0
-        with suppress(Closed):  # then the folder may be another's, and nothing is to be kept in it
+        try:
             room = self._with_room(derived, cube, made)
             built = self._keeper.store(derived, cube, room, giver=request.plan.giver)
             if built:
                 derived.fit(KIND, lambda held, now: self._beyond_budget(_entries(held, derived.soon()), now))
+        except Closed:
+            log.debug("the store was closed before what was made for it could be kept")
+        except BackendError as exc:  # the answer was said; it costs the next one time
+            log.warning("what was made for an answer was not kept", extra={"cause": str(exc)})
         return built
 
     def _with_room(self, derived: Derived, cube: CubeHeader, made: Sequence[Made]) -> list[Made]:

@@ -57,10 +57,11 @@ class Indexer:
         """
         settled = 0
         while self.owed() > until and not self._stop.is_set():
+            paid_by_another = self._another_pays()  # whose lease may end before ours is asked for
             paid = self.pay()
             if paid:
                 settled += paid
-            elif self._another_pays():
+            elif paid_by_another or self._another_pays():
                 self._stop.wait(WAIT)
             else:
                 break  # what is left changed while it was told; its own debt is on the way

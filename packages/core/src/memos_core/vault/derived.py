@@ -43,22 +43,24 @@ Seer = Callable[[], Mapping[str, float]]
 class Derived:
     """The store's artifacts. Safe from several threads. After `close` every verb raises Closed.
 
-    Whoever keeps artifacts in RAM registers in `holders` and is told what has to go. Whoever foresees what
-    is asked registers in `seers`: something that returns the uses a second to expect right now, by cube.
+    Whoever keeps artifacts in RAM registers and is told what has to go. Whoever foresees what is asked
+    registers in `seers`: something that returns the uses a second to expect right now, by cube.
 
     What another process of a shared store erased has no row any more. This one compares what it was
-    shown with the rows whenever it serves, deletes or sweeps something, and lets go of the rest: of the
-    copies in RAM, and of the files in this folder.
+    shown with the rows for every answer, and whenever it deletes or sweeps something, and lets go of the
+    rest: of the copies in RAM, and of the files in this folder.
     """
 
     def __init__(self, catalog: Catalog, blobs: Blobs, *, is_shared: bool = False) -> None:
         self._catalog, self._blobs, self._is_shared = catalog, blobs, is_shared
-        self.holders: WeakSet[Holder] = WeakSet()
+        self._holders: WeakSet[Holder] = WeakSet()
+        self._registering = threading.RLock()  # whoever is collected meanwhile may end an answer
         self.seers: list[Seer] = []
         self._uses: dict[str, tuple[int, float]] = {}
         self._counting = threading.Lock()
         self._storing = threading.Lock()  # a file without a row yet is not an orphan
         self._shown: dict[str, str] = {}  # files by key, of what somebody here may hold in RAM
+        self._owed: set[str] = set()  # files that others erased, and that are still here
         self._showing = threading.Lock()
         self._closed = False
 
@@ -112,14 +114,21 @@ class Derived:
 
     def servable(self, cube: CubeHeader, keys: Sequence[str]) -> dict[str, Artifact]:
         """Return by key those of the cube's artifacts that may be served."""
-        shown = self._was_shown()
         with self._catalog.read() as view:
             found = artifacts.servable(view.connection, cube, keys, now=view.now)
-            gone = shown.keys() - artifacts.alive(view.connection, shown)
         with self._showing:
+            self._check_open()  # `close` has told the holders to let go, and will not again
             self._shown |= {key: each.blob for key, each in found.items()}
-        self._let_go({key: shown[key] for key in gone})
         return found
+
+    def notice(self) -> None:
+        """Let go of what others erased; in a store of one process there is nothing like that."""
+        shown = self._was_shown()
+        if not shown and not self._owed:
+            return
+        with self._catalog.read() as view:
+            gone = shown.keys() - artifacts.alive(view.connection, shown)
+        self._let_go({key: shown[key] for key in gone})
 
     def _was_shown(self) -> dict[str, str]:
         """Return, before a snapshot is opened, what others may have erased: in it all the rest has a row."""
@@ -131,25 +140,34 @@ class Derived:
 
         A file that a stale row still names is looked at again: whoever deletes the row may not reach it.
         """
-        if not gone:
+        if gone:
+            self._forget(gone)
+            self._drop(gone)
+            self.scrub()
+        if not gone and not self._owed:
             return
-        self._forget(gone)
-        self._drop(gone)
-        self.scrub()
         with self._storing:
             with self._catalog.read() as view:
                 known = artifacts.blobs_in_use(view.connection)
-            owed = {key: blob for key, blob in gone.items() if blob in known or not self._deleted(blob)}
-        with self._showing:
-            self._shown |= owed
+            files = self._owed.union(gone.values())
+            self._owed = {blob for blob in files if blob in known or not self._deleted(blob)}
+
+    def register(self, holder: Holder) -> None:
+        """Tell whoever holds artifacts in RAM what has to go, as long as it lives."""
+        with self._registering:
+            self._holders.add(holder)
+
+    def _told(self) -> list[Holder]:
+        with self._registering:
+            return list(self._holders)
 
     def _drop(self, keys: Collection[str]) -> None:
-        for holder in list(self.holders):
+        for holder in self._told():
             holder.drop(keys)
 
     def scrub(self) -> None:
         """Overwrite what working memory has left of words that were erased, stored or not."""
-        for holder in list(self.holders):
+        for holder in self._told():
             holder.scrub()
 
     def _deleted(self, blob: str) -> bool:
@@ -185,7 +203,10 @@ class Derived:
         """
         if isinstance(cause, BackendError) or (self._is_shared and isinstance(cause, NotFound)):
             return
-        self.refuse(keys, reason="damaged")
+        try:
+            self.refuse(keys, reason="damaged")
+        except BackendError as exc:  # it is found damaged again
+            log.warning("a damaged file was not deleted yet", extra={"cause": str(exc)})
 
     def discard(self) -> int:
         """Delete what is stale, from RAM and disk, then its rows; return how many.
@@ -260,13 +281,11 @@ class Derived:
 
         What is held of it in RAM goes: nobody would tell the holders what was erased meanwhile.
         """
-        with self._storing:
+        with self._storing, self._showing:
             self._closed = True
-        with self._showing:
             shown, self._shown = self._shown, {}
         self._drop(shown)
-        if shown:
-            self.scrub()
+        self.scrub()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -21,6 +21,8 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[misc] # transformers is not 
     """One layer's keys and values in buffers with room for `capacity` tokens, which grow when needed."""
 
     is_sliding = False
+    keys: Any
+    values: Any
 
     def __init__(self, capacity: int) -> None:
         super().__init__()
@@ -34,6 +36,7 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[misc] # transformers is not 
         if not self.is_initialized or self.capacity < capacity:
             self.capacity = capacity
             self.is_initialized = False
+            self.keys = self.values = None  # nobody would overwrite them any more
 
     def wipe(self) -> None:
         """Forget everything, and overwrite the memory that it was in."""
@@ -145,7 +148,7 @@ class Rooms:
     def __init__(self, *, layers: int, spare: int = 2) -> None:
         self._layers = layers
         self._free: deque[Cache] = deque(maxlen=spare)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # an answer may be collected while a room is taken
         self._scrubs = 0
         self._closed = False
 
