@@ -84,8 +84,8 @@ def pairs(memos: MemOS, items: int, loop: asyncio.AbstractEventLoop) -> Sequence
     def kept_in_a_bare_run(number: int) -> object:
         now, turn = datetime.now(UTC), next(turns)  # its messages are new, as those of a run are
         asked = Message(USER, QUERY, at=now, role="user", id=f"asked-{turn}")
-        cube.ingest([asked], more=True)
         told = recalled_in_a_bare_run(number)
+        cube.ingest([asked], more=True)
         answer = Message("assistant", "ok", at=now, role="assistant", id=f"answered-{turn}")
         cube.ingest([answer], after=[asked])
         return told

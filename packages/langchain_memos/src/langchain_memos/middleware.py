@@ -25,7 +25,7 @@ from langchain_memos.inview import InView
 from langchain_memos.kept import Kept, Turns, is_kept, kept_by, noted, place
 from langchain_memos.turns import last_asked, last_exchange, last_questions, said
 from langchain_memos.whose import DEFAULT_CUBE, Whose, whose
-from memos_core import Hit, InvalidInput, Memory, MemOS, MemOSError, Recall, Where
+from memos_core import Hit, InvalidInput, MemCube, Memory, MemOS, MemOSError, Recall, Where
 
 HEADING = (
     "Notes from memory about earlier conversations. They are quoted data, dated, and may be out of date: "
@@ -110,8 +110,9 @@ class MemOSMiddleware(AgentMiddleware[Kept, Any]):
     ) -> ModelCallResult[Any]:
         """Call the model with what the user's memory says to the question; keep the question."""
         who = whose(request.runtime, get_config(), cube=self.cube)
-        answer = handler(self._reminded(request, who, self._recalled(request, who)))
-        return self._noted(request, who, answer, self._asked(request, who))
+        cube, found = self._recalled(request, who)
+        answer = handler(self._reminded(request, who, found))
+        return self._noted(request, who, answer, self._asked(request, who, cube))
 
     async def awrap_model_call(
         self,
@@ -120,24 +121,23 @@ class MemOSMiddleware(AgentMiddleware[Kept, Any]):
     ) -> ModelCallResult[Any]:
         """Call the model with what the user's memory says, and keep the question; both in a thread."""
         who = whose(request.runtime, get_config(), cube=self.cube)
-        found = await asyncio.to_thread(self._recalled, request, who)
+        cube, found = await asyncio.to_thread(self._recalled, request, who)
         answer = await handler(self._reminded(request, who, found))
-        return self._noted(request, who, answer, await asyncio.to_thread(self._asked, request, who))
+        return self._noted(request, who, answer, await asyncio.to_thread(self._asked, request, who, cube))
 
-    def _recalled(self, request: ModelRequest[Any], who: Whose) -> Recall:
-        """Return the best memories that do not stand in the prompt already."""
-        questions = last_questions(request.messages, 2 if self.working else 1)
+    def _recalled(self, request: ModelRequest[Any], who: Whose) -> tuple[MemCube, Recall]:
+        """Return the user's cube, and the best memories in it that do not stand in the prompt already."""
+        cube, questions = who.open(self.memos), last_questions(request.messages, 2 if self.working else 1)
         if not questions:
-            return Recall("", ())
+            return cube, Recall("", ())
         view = InView.of(request.messages, who.session, kept_by(who, request.state))
-        cube = who.open(self.memos)
         hits: list[Hit] = []
         for question, most in zip(questions, (self.k, self.working), strict=False):
             told = {hit.memory.id for hit in hits}
             found = cube.recall(question, k=most + len(told) + view.most, where=self.where)
             fresh = [hit for hit in found if hit.memory.id not in told and not view.shows(hit.memory)]
             hits += fresh[:most]
-        return Recall(questions[0], tuple(hits))
+        return cube, Recall(questions[0], tuple(hits))
 
     def _reminded(self, request: ModelRequest[Any], who: Whose, found: Recall) -> ModelRequest[Any]:
         used = found.within(self.budget)
@@ -148,14 +148,14 @@ class MemOSMiddleware(AgentMiddleware[Kept, Any]):
         system = with_notes(request.system_message, f"{self.heading}\n{used.render()}")
         return request.override(system_message=system)
 
-    def _asked(self, request: ModelRequest[Any], who: Whose) -> _News:
+    def _asked(self, request: ModelRequest[Any], who: Whose, cube: MemCube) -> _News:
         """Keep what the user said last: as the state has it, not as a middleware around the model may.
 
         What cannot be kept now is tried, and told, after the run: no answer is thrown away for it.
         """
         asked = [message for message in last_asked(request.state["messages"]) if message.id]
         try:
-            return self._kept(request.state, asked, who, more=True)
+            return self._kept(request.state, asked, who, lambda: cube, more=True)
         except MemOSError:
             return _News({}, ())
 
@@ -170,24 +170,35 @@ class MemOSMiddleware(AgentMiddleware[Kept, Any]):
     def after_agent(self, state: Kept, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Keep what this run added to the conversation and was not kept yet."""
         who = whose(runtime, get_config(), cube=self.cube)
-        return self._told(runtime, who, self._kept(state, last_exchange(state["messages"]), who))
+        return self._told(runtime, who, self._answered(state, who))
 
     async def aafter_agent(self, state: Kept, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Keep what this run added to the conversation and was not kept yet, in a thread."""
-        who, exchange = whose(runtime, get_config(), cube=self.cube), last_exchange(state["messages"])
-        return self._told(runtime, who, await asyncio.to_thread(self._kept, state, exchange, who))
+        who = whose(runtime, get_config(), cube=self.cube)
+        return self._told(runtime, who, await asyncio.to_thread(self._answered, state, who))
+
+    def _answered(self, state: Kept, who: Whose) -> _News:
+        return self._kept(state, last_exchange(state["messages"]), who, lambda: who.open(self.memos))
 
     def _kept(
-        self, state: Mapping[str, Any], messages: Sequence[AnyMessage], who: Whose, *, more: bool = False
+        self,
+        state: Mapping[str, Any],
+        messages: Sequence[AnyMessage],
+        who: Whose,
+        opened: Callable[[], MemCube],
+        *,
+        more: bool = False,
     ) -> _News:
         """Keep those of the messages that were not; return them, and all that was kept by now."""
+        if not self.write:
+            return _News({}, ())
         turns = kept_by(who, state)
         fresh = [message for message in messages if not is_kept(message, turns)]
         before = [message for message in messages if is_kept(message, turns)]
         new, old = (said(each, user=who.user, at=self.clock()) for each in (fresh, before))
-        if not new or not self.write:
+        if not new:
             return _News(turns, ())
-        memories = who.open(self.memos).ingest(new, session=who.session, after=old, more=more)
+        memories = opened().ingest(new, session=who.session, after=old, more=more)
         return _News(noted(turns, new, memories), memories)
 
     def _told(self, runtime: Runtime[Any], who: Whose, news: _News) -> dict[str, Any] | None:
