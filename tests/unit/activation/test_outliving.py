@@ -152,8 +152,9 @@ def test_what_breaks_an_answer_off_is_told_to_who_asks_next():
         await asyncio.sleep(0.01)
         waiting.cancel()
         slow.go.release(3)
-        with pytest.raises(BackendError):
-            await stream.finished()
+        for ask in (stream.finished, lambda: anext(stream), stream.finished):
+            with pytest.raises(BackendError):
+                await ask()
 
     asyncio.run(read())
 

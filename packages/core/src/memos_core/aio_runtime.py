@@ -41,7 +41,7 @@ class AsyncStream(AsyncIterator[str]):
     async def __anext__(self) -> str:
         while not self._ahead:
             await asyncio.to_thread(self._fetch)  # another reader may take what comes
-        text = self._ahead.popleft().said()
+        text = self._taken()
         if text is None:
             raise StopAsyncIteration
         return text
@@ -61,13 +61,22 @@ class AsyncStream(AsyncIterator[str]):
                 return
             try:
                 self._ahead.append(_Word(next(self.blocking, None)))
-            except BaseException as exc:  # noqa: BLE001 - whoever reads the word is told
-                self._ahead.append(_Word(None, exc))
+            except BaseException as exc:
+                self._ahead.append(_Word(None, exc))  # for whoever asks, if nobody waits any more
+                raise
+
+    def _taken(self) -> str | None:
+        """Take the word that lies there; what broke the answer off stays, and is raised again."""
+        word = self._ahead[0]
+        if word.error is not None:
+            raise word.error
+        self._ahead.popleft()
+        return word.text
 
     def _finish(self) -> Reply:
         with self._fetching:
             while self._ahead:
-                self._ahead.popleft().said()  # or what broke the answer off
+                self._taken()
             return self.blocking.finished()
 
 
@@ -76,11 +85,6 @@ class _Word(NamedTuple):
 
     text: str | None
     error: BaseException | None = None
-
-    def said(self) -> str | None:
-        if self.error is not None:
-            raise self.error
-        return self.text
 
 
 class AsyncRuntime:
